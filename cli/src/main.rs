@@ -1,0 +1,2 @@
+//! The `fieldmark` command.
+fn main() {}

@@ -1,0 +1,101 @@
+//! What happens between the fork and the exec, in the child.
+
+use crate::{Isolation, LayerFailure, system};
+use rustix::mount::{MountPropagationFlags, mount_change};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit, setsid};
+use rustix::thread::{
+    CapabilitySet, CapabilitySets, capabilities, configure_capability_in_ambient_set, set_capabilities,
+};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+/// Environment the runner keeps, if set: where libraries are. Everything else may hold secrets.
+const ENVIRONMENT_KEPT: [&str; 2] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE"];
+/// Environment the runner is given: libraries start with one thread, and an idle one does not spin.
+const ENVIRONMENT_SET: [(&str, &str); 4] = [
+    ("OMP_NUM_THREADS", "1"),
+    ("MKL_NUM_THREADS", "1"),
+    ("OMP_WAIT_POLICY", "passive"),
+    ("LC_ALL", "C.UTF-8"),
+];
+/// The descriptor on which the runner finds its socket.
+const SOCKET: libc::c_int = 3;
+
+/// Prepares this process and turns it into the runner. Returns only on failure.
+///
+/// `go` is readable once the parent has written the id maps; if the parent died, it ends without a byte.
+pub(crate) fn become_runner(
+    isolation: Isolation,
+    mut go: File,
+    command: &[OsString],
+    extra: &[OsString],
+) -> LayerFailure {
+    if let Err(error) = go.read_exact(&mut [0]) {
+        return LayerFailure::new("launcher", "waiting for the id maps", error);
+    }
+    drop(go);
+    match prepare(isolation) {
+        Err(failure) => failure,
+        Ok(()) => execute(command, extra),
+    }
+}
+
+fn prepare(isolation: Isolation) -> Result<(), LayerFailure> {
+    set_parent_process_death_signal(Some(Signal::KILL))
+        .map_err(|error| LayerFailure::new("parent-death-signal", "asking for it", error))?;
+    // A session of its own: signals to a process group cannot reach the supervisor's.
+    setsid().map_err(|error| LayerFailure::new("session", "starting one", error))?;
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )
+    .map_err(|error| LayerFailure::new("limits", "forbidding core dumps", error))?;
+    if isolation == Isolation::Required {
+        mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
+            .map_err(|error| LayerFailure::new("mount-namespace", "making mounts private", error))?;
+        keep_mount_capability()
+            .map_err(|error| LayerFailure::new("mount-namespace", "keeping the right to mount", error))?;
+    }
+    hand_over_socket().map_err(|error| LayerFailure::new("descriptors", "passing only the socket on", error))
+}
+
+/// Lets an ordinary user's runner keep one capability, in its own namespaces only, over the exec: the runner
+/// needs it to replace its root folder by an empty one, and then drops it.
+fn keep_mount_capability() -> rustix::io::Result<()> {
+    let sets = capabilities(None)?;
+    let inheritable = sets.inheritable | CapabilitySet::SYS_ADMIN;
+    set_capabilities(None, CapabilitySets { inheritable, ..sets })?;
+    configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)
+}
+
+fn hand_over_socket() -> std::io::Result<()> {
+    system::duplicate_onto(std::io::stdin().as_fd(), SOCKET)?;
+    let null = File::options().read(true).write(true).open("/dev/null")?;
+    system::duplicate_onto(null.as_fd(), libc::STDIN_FILENO)?;
+    system::duplicate_onto(null.as_fd(), libc::STDOUT_FILENO)?;
+    system::close_on_exec_from(SOCKET.unsigned_abs() + 1)
+}
+
+fn execute(command: &[OsString], extra: &[OsString]) -> LayerFailure {
+    let Some((program, arguments)) = command.split_first() else {
+        return LayerFailure::new("runner", "executing it", "no program given");
+    };
+    let kept = ENVIRONMENT_KEPT
+        .iter()
+        .filter_map(|name| std::env::var_os(name).map(|value| (*name, value)));
+    let error = Command::new(program)
+        .args(arguments)
+        .args(extra)
+        .env_clear()
+        .envs(kept)
+        .envs(ENVIRONMENT_SET)
+        .exec();
+    LayerFailure::new("runner", format!("executing {}", program.display()), error)
+}

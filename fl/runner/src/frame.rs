@@ -1,0 +1,113 @@
+//! Length-delimited frames on the inherited socket, blocking, with a limit on either direction.
+//!
+//! The layout is in `proto/fieldmark/v1/runner.proto`. Reads and writes are plain `read` and `write`, so that
+//! no socket call needs to pass the seccomp filter.
+
+use fieldmark_proto::Message;
+use fieldmark_proto::v1::{RunnerRequest, RunnerResponse, runner_response};
+use std::fs::File;
+use std::io::{self, ErrorKind, Read, Write};
+
+/// Bytes of the length in front of each frame.
+const LENGTH_BYTES: usize = 4;
+
+/// Why the conversation with the supervisor ended.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub(crate) enum FrameError {
+    /// The socket failed.
+    #[error("the socket to the supervisor failed: {0}")]
+    Io(#[from] io::Error),
+    /// A frame longer than agreed.
+    #[error("a frame of {bytes} bytes, {limit} allowed")]
+    TooLong {
+        /// Announced length.
+        bytes: usize,
+        /// The limit this process was started with.
+        limit: usize,
+    },
+    /// Not a request.
+    #[error("a frame is not a request: {0}")]
+    Undecodable(#[from] prost::DecodeError),
+}
+
+/// The socket to the supervisor.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: File,
+    limit: usize,
+}
+
+impl Channel {
+    /// The socket on descriptor 3, if that is one.
+    pub(crate) fn inherited(frame_bytes_max: u32) -> Option<Self> {
+        Some(Self {
+            socket: inherited_socket()?,
+            limit: usize::try_from(frame_bytes_max).ok()?,
+        })
+    }
+
+    /// Longest frame in either direction.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// The next request; `None` once the supervisor has closed its end between two frames.
+    pub(crate) fn read(&mut self) -> Result<Option<RunnerRequest>, FrameError> {
+        let mut length = [0; LENGTH_BYTES];
+        match self.socket.read_exact(&mut length) {
+            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            other => other?,
+        }
+        let bytes = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+        if bytes > self.limit {
+            return Err(FrameError::TooLong {
+                bytes,
+                limit: self.limit,
+            });
+        }
+        let mut frame = vec![0; bytes];
+        self.socket.read_exact(&mut frame)?;
+        Ok(Some(RunnerRequest::decode(frame.as_slice())?))
+    }
+
+    /// Exactly the next `bytes` raw bytes, for what follows a frame.
+    pub(crate) fn raw(&mut self, bytes: u64) -> io::Take<&mut File> {
+        (&mut self.socket).take(bytes)
+    }
+
+    /// Sends one response. The caller has kept it within [`Channel::limit`].
+    pub(crate) fn write(&mut self, response: runner_response::Response) -> Result<(), FrameError> {
+        let response = RunnerResponse {
+            response: Some(response),
+        };
+        let bytes = response.encoded_len();
+        let length =
+            u32::try_from(bytes)
+                .ok()
+                .filter(|_| bytes <= self.limit)
+                .ok_or(FrameError::TooLong {
+                    bytes,
+                    limit: self.limit,
+                })?;
+        let mut frame = Vec::with_capacity(LENGTH_BYTES + bytes);
+        frame.extend_from_slice(&length.to_le_bytes());
+        response.encode_raw(&mut frame);
+        Ok(self.socket.write_all(&frame)?)
+    }
+}
+
+#[expect(unsafe_code, reason = "taking over an inherited descriptor by its number")]
+fn inherited_socket() -> Option<File> {
+    use std::os::fd::{BorrowedFd, FromRawFd};
+    const SOCKET: i32 = 3;
+    // SAFETY: fcntl on any number is harmless; it fails for a descriptor that is not open.
+    if unsafe { libc::fcntl(SOCKET, libc::F_GETFD) } == -1 {
+        return None;
+    }
+    // SAFETY: the descriptor is open, as just checked, and nothing has closed it since.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(SOCKET) };
+    rustix::net::sockopt::socket_type(borrowed).ok()?;
+    // SAFETY: the launcher passed this descriptor for this process to own; nothing else here takes it.
+    Some(unsafe { File::from_raw_fd(SOCKET) })
+}

@@ -1,0 +1,156 @@
+//! A released vector read as estimates with known noise.
+
+use crate::schema::{Entry, EntryKind, Schema};
+use thiserror::Error;
+
+/// Largest absolute value that an honest vector can come near, as a power of two: a million
+/// reports of a million records at the largest weight.
+const VALUE_BITS_MAX: u32 = 80;
+
+/// A number and the variance of the noise in it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Estimate {
+    /// The number.
+    pub value: f64,
+    /// Variance of its noise.
+    pub variance: f64,
+}
+
+/// Why a vector cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ReleaseError {
+    /// A vector of the wrong length.
+    #[error("the vector has {found} entries, the schema has {expected}")]
+    Length {
+        /// Entries of the schema.
+        expected: usize,
+        /// Entries given.
+        found: usize,
+    },
+    /// A value that no sum of reports with this noise has: shares are missing or do not belong
+    /// together.
+    #[error("entry {entry} is {found}, which no complete sum of shares can be")]
+    Value {
+        /// Index of the entry.
+        entry: usize,
+        /// The value given.
+        found: i128,
+    },
+}
+
+/// A released vector with its layout and its noise.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    schema: Schema,
+    values: Vec<f64>,
+    noise_variance: f64,
+}
+
+impl Release {
+    /// Takes the sum of all aggregators' shares; every one of the k aggregators added noise of
+    /// `sigma_squared`, so the noise in each entry has k times that variance.
+    ///
+    /// # Errors
+    /// A wrong length, or a value that shows that the sum is not complete.
+    pub fn new(
+        schema: &Schema,
+        vector: &[i128],
+        sigma_squared: u64,
+        aggregators: u8,
+    ) -> Result<Self, ReleaseError> {
+        if vector.len() != schema.len() {
+            return Err(ReleaseError::Length {
+                expected: schema.len(),
+                found: vector.len(),
+            });
+        }
+        let bad = vector
+            .iter()
+            .enumerate()
+            .find(|(_, value)| value.unsigned_abs() >> VALUE_BITS_MAX != 0);
+        if let Some((entry, &found)) = bad {
+            return Err(ReleaseError::Value { entry, found });
+        }
+        Ok(Self {
+            schema: schema.clone(),
+            values: vector.iter().map(|&value| value as f64).collect(),
+            noise_variance: sigma_squared as f64 * f64::from(aggregators),
+        })
+    }
+
+    /// Its layout.
+    pub fn schema(&self) -> &Schema {
+        &self.schema
+    }
+
+    /// The number of records.
+    pub fn records(&self) -> Estimate {
+        self.entries().next().map_or(ZERO, |(entry, value)| {
+            let weight = entry.weight as f64;
+            Estimate {
+                value: value / weight,
+                variance: self.noise_variance / (weight * weight),
+            }
+        })
+    }
+
+    /// Σ(x − ½) over records, where x is 1 if the model is correct in the slice.
+    pub fn cell(&self, model: u16, slice: u16) -> Estimate {
+        self.half_sum(EntryKind::Correct { model, slice }).unwrap_or(ZERO)
+    }
+
+    /// Σ(x − ½) over records, where x is the part of slices in which the model is correct.
+    pub fn field(&self, model: u16) -> Estimate {
+        let slices = self.schema.slices() as f64;
+        let add = |sum: Estimate, slice| {
+            let cell = self.cell(model, slice);
+            Estimate {
+                value: sum.value + cell.value,
+                variance: sum.variance + cell.variance,
+            }
+        };
+        let sum = (0..self.schema.params().slices).fold(ZERO, add);
+        Estimate {
+            value: sum.value / slices,
+            variance: sum.variance / (slices * slices),
+        }
+    }
+
+    /// Σ(x² − ½) over records, where x is the part of slices in which the model is correct.
+    pub fn squares(&self, model: u16) -> Option<Estimate> {
+        self.half_sum(EntryKind::Square { model })
+    }
+
+    /// Σ((x − y)² − ½) over records, where x and y are the parts of slices in which two different
+    /// models are correct.
+    pub fn differences(&self, one: u16, other: u16) -> Option<Estimate> {
+        self.half_sum(EntryKind::Difference {
+            first: one.min(other),
+            second: one.max(other),
+        })
+    }
+
+    /// Σ(x − ½) over records, where x is the model's mean confidence.
+    pub fn confidence(&self, model: u16) -> Option<Estimate> {
+        self.half_sum(EntryKind::Confidence { model })
+    }
+
+    fn half_sum(&self, kind: EntryKind) -> Option<Estimate> {
+        let (entry, value) = self.entries().find(|(entry, _)| entry.kind == kind)?;
+        let unit = 2.0 * entry.amplitude() as f64;
+        Some(Estimate {
+            value: value / unit,
+            variance: self.noise_variance / (unit * unit),
+        })
+    }
+
+    fn entries(&self) -> impl Iterator<Item = (&Entry, f64)> {
+        self.schema.entries().iter().zip(self.values.iter().copied())
+    }
+}
+
+const ZERO: Estimate = Estimate {
+    value: 0.0,
+    variance: 0.0,
+};

@@ -1,0 +1,264 @@
+//! A seeded statistical model of contributors: outcomes without data or models.
+//!
+//! The simulator and the coverage tests use it in the place of datasets and runners. Each record
+//! has a difficulty that all models share, an affinity per model and a trouble per slice; each
+//! contributor has its own severity. Model m is correct on slice s of a record of contributor c if
+//!
+//! `skill[m] − harshness[s] · severity[c] + √0.35·difficulty + √0.2·affinity[m] + √0.1·trouble[s] + √0.35·e > 0`
+//!
+//! with independent standard normal variables. Their weights sum to 1 in squares, so the true rate
+//! of a cell is Φ(skill − harshness·severity) exactly, whatever the correlations. The true rates
+//! returned are averages over the contributors of one population, weighted by their records: the
+//! population that a challenge's intervals are about.
+//!
+//! Determinism: everything follows from the seed, by `libm` and a fixed table; Φ is interpolated
+//! with an error below 1e-6.
+
+use crate::normal::cdf;
+use crate::schema::RecordOutcome;
+use libm::{cos, log, sin, sqrt};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{Rng, SeedableRng};
+
+/// Variance shared by all models and slices of a record.
+const DIFFICULTY: f64 = 0.35;
+/// Variance shared by one model's slices of a record.
+const AFFINITY: f64 = 0.2;
+/// Variance shared by all models on one slice of a record.
+const TROUBLE: f64 = 0.1;
+/// Independent variance.
+const OWN: f64 = 0.35;
+
+/// A scenario: what is fixed before any record is drawn.
+///
+/// ```
+/// let scenario = fieldmark_fl::synthetic::Scenario::standard();
+/// let population = scenario.sample(7);
+/// assert_eq!(population.contributors.len(), 5);
+/// assert_eq!(population, scenario.sample(7));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Scenario {
+    /// One per model: Φ of it is the rate under no harshness.
+    pub skill: Vec<f64>,
+    /// One per slice: how much a unit of severity takes from the skill.
+    pub harshness: Vec<f64>,
+    /// One per contributor: how severe conditions are on its site.
+    pub severity: Vec<f64>,
+    /// Records of each contributor: its mean; the actual number varies by a quarter.
+    pub records: u32,
+    /// Whether outcomes carry confidences (costs time).
+    pub confidences: bool,
+}
+
+/// What a scenario yields for one seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Population {
+    /// The outcomes of every contributor's records.
+    pub contributors: Vec<Vec<RecordOutcome>>,
+    /// `true_slices[model][slice]`, the rates that the outcomes were drawn with.
+    pub true_slices: Vec<Vec<f64>>,
+    /// `true_field[model]`, the mean over slices.
+    pub true_field: Vec<f64>,
+}
+
+impl Scenario {
+    /// Five contributors of about 240 records each, three models, five slices.
+    pub fn standard() -> Self {
+        Self {
+            skill: vec![1.55, 1.35, 1.0],
+            harshness: vec![0.0, 0.6, 0.9, 0.4, 1.2],
+            severity: vec![0.5, 0.8, 1.0, 1.2, 1.6],
+            records: 240,
+            confidences: false,
+        }
+    }
+
+    /// Draws all contributors' records. Time and memory are proportional to
+    /// contributors × records × models × slices.
+    pub fn sample(&self, seed: u64) -> Population {
+        let mut draws = Draws {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            spare: None,
+        };
+        let table = PhiTable::new();
+        let contributors: Vec<Vec<RecordOutcome>> = self
+            .severity
+            .iter()
+            .map(|&severity| {
+                let spread = self.records / 2;
+                let least = self.records - spread / 2;
+                let count = least + draws.below(spread + 1);
+                (0..count)
+                    .map(|_| self.record(severity, &table, &mut draws))
+                    .collect()
+            })
+            .collect();
+        let sizes: Vec<usize> = contributors.iter().map(Vec::len).collect();
+        let true_slices: Vec<Vec<f64>> = self
+            .skill
+            .iter()
+            .map(|skill| {
+                self.harshness
+                    .iter()
+                    .map(|harshness| self.rate(*skill, *harshness, &sizes))
+                    .collect()
+            })
+            .collect();
+        let mean = |rates: &Vec<f64>| rates.iter().sum::<f64>() / rates.len() as f64;
+        Population {
+            contributors,
+            true_field: true_slices.iter().map(mean).collect(),
+            true_slices,
+        }
+    }
+
+    fn rate(&self, skill: f64, harshness: f64, sizes: &[usize]) -> f64 {
+        let parts = self.severity.iter().zip(sizes);
+        let correct: f64 = parts
+            .map(|(severity, &size)| cdf(skill - harshness * severity) * size as f64)
+            .sum();
+        correct / sizes.iter().sum::<usize>().max(1) as f64
+    }
+
+    fn record(&self, severity: f64, table: &PhiTable, draws: &mut Draws) -> RecordOutcome {
+        let difficulty = sqrt(DIFFICULTY) * draws.normal();
+        let means: Vec<f64> = self
+            .harshness
+            .iter()
+            .map(|harshness| difficulty - harshness * severity + sqrt(TROUBLE) * draws.normal())
+            .collect();
+        let own = 1.0 / sqrt(OWN);
+        let mut outcome = RecordOutcome::default();
+        for skill in &self.skill {
+            let level = skill + sqrt(AFFINITY) * draws.normal();
+            let chances = means.iter().map(|mean| table.at((level + mean) * own));
+            if self.confidences {
+                // A model as sure as its chance: well calibrated but for rounding.
+                #[expect(
+                    clippy::cast_possible_truncation,
+                    reason = "a confidence has single precision"
+                )]
+                outcome
+                    .confidence
+                    .push(chances.clone().map(|chance| chance as f32).collect());
+            }
+            outcome
+                .correct
+                .push(chances.map(|chance| draws.uniform() < chance).collect());
+        }
+        outcome
+    }
+}
+
+/// A generator of uniform and normal numbers.
+struct Draws {
+    rng: ChaCha8Rng,
+    spare: Option<f64>,
+}
+
+impl Draws {
+    /// In 0..1, with 53 bits.
+    fn uniform(&mut self) -> f64 {
+        (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
+    }
+
+    /// In 0..bound; the bias of 2⁻³² does not matter here.
+    fn below(&mut self, bound: u32) -> u32 {
+        let wide = u64::from(self.rng.next_u32()) * u64::from(bound);
+        u32::try_from(wide >> 32).unwrap_or(0)
+    }
+
+    /// Standard normal (Box and Muller).
+    fn normal(&mut self) -> f64 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        let radius = sqrt(-2.0 * log(1.0 - self.uniform()));
+        let angle = 2.0 * core::f64::consts::PI * self.uniform();
+        self.spare = Some(radius * sin(angle));
+        radius * cos(angle)
+    }
+}
+
+/// Φ on a grid, because a scenario evaluates it tens of millions of times.
+struct PhiTable(Vec<f64>);
+
+impl PhiTable {
+    const REACH: f64 = 8.0;
+    const STEPS_PER_UNIT: f64 = 512.0;
+
+    fn new() -> Self {
+        let points = 0..=8192u32;
+        Self(
+            points
+                .map(|point| cdf(f64::from(point) / Self::STEPS_PER_UNIT - Self::REACH))
+                .collect(),
+        )
+    }
+
+    fn at(&self, x: f64) -> f64 {
+        let position = ((x + Self::REACH) * Self::STEPS_PER_UNIT).clamp(0.0, 8191.0);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 0..=8191"
+        )]
+        let below = position as usize;
+        match self.0.get(below..).and_then(<[f64]>::first_chunk::<2>) {
+            Some([low, high]) => low + (high - low) * (position - below as f64),
+            None => 1.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_table_follows_the_function() {
+        let table = PhiTable::new();
+        for step in -900..900 {
+            let x = f64::from(step) / 100.0 + 0.000_7;
+            assert!((table.at(x) - cdf(x)).abs() < 1e-6, "{x}");
+        }
+    }
+
+    #[test]
+    fn outcomes_have_the_true_rates() {
+        let scenario = Scenario {
+            records: 40_000,
+            ..Scenario::standard()
+        };
+        let population = scenario.sample(1);
+        let all: Vec<_> = population.contributors.iter().flatten().collect();
+        for (model, rates) in population.true_slices.iter().enumerate() {
+            for (slice, rate) in rates.iter().enumerate() {
+                let correct = all.iter().filter(|outcome| outcome.correct[model][slice]).count();
+                let found = correct as f64 / all.len() as f64;
+                assert!((found - rate).abs() < 0.005, "{model} {slice}: {found} {rate}");
+            }
+        }
+        let spread = population.true_field[0] - population.true_field[2];
+        assert!((0.05..0.3).contains(&spread));
+    }
+
+    #[test]
+    fn confidences_are_there_when_asked_for() {
+        let scenario = Scenario {
+            confidences: true,
+            records: 10,
+            ..Scenario::standard()
+        };
+        let outcome = &scenario.sample(3).contributors[0][0];
+        assert_eq!(outcome.confidence.len(), 3);
+        assert!(
+            outcome
+                .confidence
+                .iter()
+                .flatten()
+                .all(|value| (0.0..=1.0).contains(value))
+        );
+    }
+}

@@ -1,0 +1,392 @@
+//! Leaderboards: a pure function of ledger records and a trust policy (design §9). Numbers are fixed
+//! point, rounded once, so that nodes with the same records print byte-identical boards.
+
+use fieldmark_fl::board::{self as scores, BoardInput, Row, ScoreTable};
+use fieldmark_fl::interval::{self, Micro, Score};
+use fieldmark_fl::schema::Schema;
+use fieldmark_ledger::batch::{BatchView, Phase};
+use fieldmark_ledger::{board as ledger_board, identity};
+use fieldmark_protocol::id::ContentHash;
+use fieldmark_protocol::machine::{Read, StoreError};
+use fieldmark_protocol::task::{Eligibility, Task};
+use fieldmark_protocol::trust::TrustPolicy;
+use fieldmark_protocol::{PublicKey, RecordId};
+use serde::Serialize;
+
+use crate::io::phase_name;
+use crate::params::schema_params;
+
+/// A challenge's leaderboard. Its JSON is what `fieldmark leaderboard --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Board {
+    /// The Challenge record.
+    pub challenge: RecordId,
+    /// Its name.
+    pub name: String,
+    /// The scenario, for people.
+    pub scenario: String,
+    /// The Task record it is measured by.
+    pub task: RecordId,
+    /// Phase of the batch: `open`, `released`, `aborted`, …
+    pub phase: &'static str,
+    /// Why it was aborted, if it was.
+    pub abort: Option<String>,
+    /// BLAKE3 over the inputs' ids and the trust policy.
+    pub checkpoint: ContentHash,
+    /// ε per contributor's source record.
+    pub epsilon: f64,
+    /// δ.
+    pub delta: f64,
+    /// What the privacy promise protects.
+    pub unit: &'static str,
+    /// Who may contribute.
+    pub eligibility: &'static str,
+    /// Accepted reports, one per identity.
+    pub contributors: u64,
+    /// Fewest reports that are released.
+    pub min_batch: u32,
+    /// Source records behind the board, with the committee's noise.
+    pub records: Option<Estimate>,
+    /// The committee, leader first.
+    pub committee: Vec<Seat>,
+    /// Whether the reader's trust policy accepts every aggregator.
+    pub trusted: bool,
+    /// Hash of that policy.
+    pub trust_policy: ContentHash,
+    /// Slice names, in order.
+    pub slices: Vec<String>,
+    /// The slice that stands for the laboratory.
+    pub clean_slice: String,
+    /// Whether any two models are separated.
+    pub separable: bool,
+    /// Largest change of a field score that one contributor could have made, as a fraction.
+    pub influence: Option<Fixed>,
+    /// Half-widths to expect of a field score and a slice, from the task alone.
+    pub expected: Expectation,
+    /// Rows, best field score first.
+    pub models: Vec<ModelRow>,
+    /// What every reader should know.
+    pub notices: Vec<String>,
+    /// Record ids this board is derived from, sorted.
+    pub inputs: Vec<RecordId>,
+}
+
+/// A number in millionths, printed as a decimal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Fixed(pub Micro);
+
+impl Serialize for Fixed {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0.to_f64())
+    }
+}
+
+/// An estimate with its 95% interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// The estimate.
+    pub value: Fixed,
+    /// Lower end.
+    pub lo: Fixed,
+    /// Upper end.
+    pub hi: Fixed,
+}
+
+/// A score in [0, 1] with its 95% interval; absent numbers mean that it cannot be estimated.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Cell {
+    /// The score.
+    pub score: Option<Fixed>,
+    /// Lower end, sampling error and noise.
+    pub lo: Option<Fixed>,
+    /// Upper end, sampling error and noise.
+    pub hi: Option<Fixed>,
+    /// Lower end of the interval with the committee's noise alone.
+    pub noise_lo: Option<Fixed>,
+    /// Its upper end.
+    pub noise_hi: Option<Fixed>,
+    /// Whether a worst case stands in for something not measured.
+    pub conservative: bool,
+}
+
+/// One model's row.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ModelRow {
+    /// The Release record.
+    pub release: RecordId,
+    /// `name@version`.
+    pub name: String,
+    /// Its author's identity.
+    pub author: Option<PublicKey>,
+    /// Best and worst rank it could have.
+    pub rank: [u16; 2],
+    /// Mean score over the slices, with its interval.
+    #[serde(flatten)]
+    pub field: Cell,
+    /// Score by slice.
+    pub slices: std::collections::BTreeMap<String, Cell>,
+    /// Name of the slice with the lowest score.
+    pub worst_slice: Option<String>,
+    /// Mean confidence less mean score; positive is over-confident.
+    pub calibration_gap: Option<Estimate>,
+    /// Whether its author withdrew it since; its row stays.
+    pub withdrawn: bool,
+}
+
+/// A member of the committee.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Seat {
+    /// Who answers for it.
+    pub identity: PublicKey,
+    /// Its published name.
+    pub name: Option<String>,
+    /// Whether the reader's policy names it.
+    pub trusted: bool,
+    /// Whether its share is missing while others are public.
+    pub silent: bool,
+}
+
+/// Half-widths of 95% intervals to expect before anything is measured, in fractions.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Expectation {
+    /// Source records assumed: all seats of the window filled to the cap, or the list's.
+    pub records: u64,
+    /// Of a field score.
+    pub field: Fixed,
+    /// Of one slice.
+    pub slice: Fixed,
+}
+
+/// Why a board cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BoardError {
+    /// No such challenge in effect here.
+    #[error("no challenge {0} is known here")]
+    NoChallenge(RecordId),
+    /// The task's statistics make no schema.
+    #[error("the challenge's task cannot be read")]
+    Schema(#[from] fieldmark_fl::schema::SchemaError),
+    /// The aggregate does not fit the task.
+    #[error("the aggregate cannot be read")]
+    Scores(#[from] scores::BoardError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The board of a challenge as the reader's trust policy sees it.
+///
+/// # Errors
+/// [`BoardError`]; a challenge without a released batch has a board without rows' scores.
+pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Result<Board, BoardError> {
+    let inputs = ledger_board::gather(store, challenge)?.ok_or(BoardError::NoChallenge(*challenge))?;
+    let task = &inputs.task.task;
+    let schema = Schema::new(&schema_params(task))?;
+    let sum = crate::reveal::sum(task, &inputs.batch);
+    let released = inputs.batch.phase == Phase::Released;
+    let table = sum
+        .filter(|_| released)
+        .map(|sum| table(&inputs, &schema, sum))
+        .transpose()?;
+    let contributors = inputs.batch.transcript().map_or(0, |t| t.count);
+    let challenge = &inputs.challenge.challenge;
+    Ok(Board {
+        challenge: inputs.challenge.id,
+        name: challenge.name.clone(),
+        scenario: challenge.scenario.clone(),
+        task: inputs.task.id,
+        phase: phase_name(&inputs.batch.phase),
+        abort: inputs
+            .batch
+            .aborts
+            .first()
+            .map(|a| format!("{}: {}", a.value.reason.name(), a.value.detail)),
+        checkpoint: ledger_board::checkpoint(&inputs, policy),
+        epsilon: task.privacy.epsilon(),
+        delta: task.privacy.delta(),
+        unit: "source record (add or remove one, with all its views and models)",
+        eligibility: match task.eligibility {
+            Eligibility::Open => "open",
+            _ => "list",
+        },
+        contributors,
+        min_batch: task.min_batch,
+        records: table
+            .as_ref()
+            .map(|t| estimate(t.records.value, t.records.interval)),
+        committee: seats(store, task, &inputs.batch, policy)?,
+        trusted: policy.accepts(task),
+        trust_policy: policy.hash(),
+        slices: task.statistics.slices.clone(),
+        clean_slice: challenge.clean_slice.clone(),
+        separable: table.as_ref().is_some_and(|t| t.separable),
+        influence: table.as_ref().and_then(|t| t.influence).map(Fixed),
+        expected: expectation(task, &schema),
+        models: rows(&inputs, table.as_ref()),
+        notices: notices(&inputs, policy),
+        inputs: inputs.ids(),
+    })
+}
+
+fn table(
+    inputs: &ledger_board::BoardInputs,
+    schema: &Schema,
+    aggregate: Vec<i128>,
+) -> Result<ScoreTable, scores::BoardError> {
+    let task = &inputs.task.task;
+    scores::board(&BoardInput {
+        models: task
+            .statistics
+            .releases
+            .iter()
+            .map(|id| model_name(inputs, id))
+            .collect(),
+        slices: task.statistics.slices.clone(),
+        schema: schema.params(),
+        aggregate,
+        sigma_squared: task.privacy.sigma_squared,
+        aggregators: u8::try_from(task.committee.len()).unwrap_or(u8::MAX),
+        contributors: inputs.batch.transcript().map_or(0, |t| t.count),
+    })
+}
+
+fn model_name(inputs: &ledger_board::BoardInputs, id: &RecordId) -> String {
+    let view = inputs.releases.iter().find(|r| r.id == *id);
+    view.map_or_else(
+        || id.short(),
+        |r| format!("{}@{}", r.release.name, r.release.version),
+    )
+}
+
+fn estimate(value: Micro, interval: interval::Interval) -> Estimate {
+    Estimate {
+        value: Fixed(value),
+        lo: Fixed(interval.low),
+        hi: Fixed(interval.high),
+    }
+}
+
+const NO_CELL: Cell = Cell {
+    score: None,
+    lo: None,
+    hi: None,
+    noise_lo: None,
+    noise_hi: None,
+    conservative: false,
+};
+
+fn cell(score: &Score) -> Cell {
+    let conservative = matches!(
+        score,
+        Score::Estimated {
+            conservative: true,
+            ..
+        }
+    );
+    Cell {
+        score: score.value().map(Fixed),
+        lo: score.full().map(|i| Fixed(i.low)),
+        hi: score.full().map(|i| Fixed(i.high)),
+        noise_lo: score.noise().map(|i| Fixed(i.low)),
+        noise_hi: score.noise().map(|i| Fixed(i.high)),
+        conservative,
+    }
+}
+
+/// Rows, best field score first; models without a score stand in the task's order.
+fn rows(inputs: &ledger_board::BoardInputs, table: Option<&ScoreTable>) -> Vec<ModelRow> {
+    let task = &inputs.task.task;
+    let models = u16::try_from(task.statistics.releases.len()).unwrap_or(u16::MAX);
+    let mut rows = Vec::new();
+    for (at, id) in task.statistics.releases.iter().enumerate() {
+        let scored: Option<&Row> = table.and_then(|t| t.rows.get(at));
+        let view = inputs.releases.iter().find(|r| r.id == *id);
+        let slices = scored.map(|row| row.slices.iter().map(|s| (s.slice.clone(), cell(&s.score))));
+        let worst = scored.and_then(|row| row.slices.get(row.worst_slice?));
+        rows.push(ModelRow {
+            release: *id,
+            name: model_name(inputs, id),
+            author: view.map(|v| v.author),
+            rank: scored.map_or([1, models], |row| [row.rank.best, row.rank.worst]),
+            field: scored.map_or(NO_CELL, |row| cell(&row.field)),
+            slices: slices.map(Iterator::collect).unwrap_or_default(),
+            worst_slice: worst.map(|s| s.slice.clone()),
+            calibration_gap: scored
+                .and_then(|r| r.calibration)
+                .map(|c| estimate(c.value, c.noise)),
+            withdrawn: view.is_some_and(|v| v.withdrawn.is_some()),
+        });
+    }
+    rows.sort_by_key(|row| std::cmp::Reverse(row.field.score));
+    rows
+}
+
+fn seats(
+    store: &dyn Read,
+    task: &Task,
+    view: &BatchView,
+    policy: &TrustPolicy,
+) -> Result<Vec<Seat>, StoreError> {
+    let silent = view.silent();
+    let seat = |(at, aggregator): (usize, &fieldmark_protocol::task::Aggregator)| {
+        Ok(Seat {
+            identity: aggregator.identity,
+            name: identity::name(store, &aggregator.identity)?,
+            trusted: policy.aggregators.contains(&aggregator.identity),
+            silent: silent.contains(&at),
+        })
+    };
+    task.committee.iter().enumerate().map(seat).collect()
+}
+
+/// What a full window would give: every expected report with as many records as it may count.
+fn expectation(task: &Task, schema: &Schema) -> Expectation {
+    let listed = match &task.eligibility {
+        Eligibility::List(list) => u64::try_from(list.len()).unwrap_or(u64::MAX),
+        _ => u64::from(task.min_batch),
+    };
+    let reports = if task.reports_expected == 0 {
+        listed
+    } else {
+        u64::from(task.reports_expected)
+    };
+    let records = reports.saturating_mul(u64::from(task.statistics.records_max));
+    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
+    let width = interval::expected_half_width(schema, task.privacy.sigma_squared, aggregators, records, 0.8);
+    let fixed = |value: f64| Fixed(Micro::from_f64(value));
+    Expectation {
+        records,
+        field: fixed(width.field.total),
+        slice: fixed(width.slice.total),
+    }
+}
+
+fn notices(inputs: &ledger_board::BoardInputs, policy: &TrustPolicy) -> Vec<String> {
+    let task = &inputs.task.task;
+    let mut notices = vec![
+        "Privacy holds while one aggregator of the committee is honest; correctness needs all of them: \
+         one that lies can shift a cell undetectably."
+            .to_owned(),
+        "Who took part is visible; what was sent is not.".to_owned(),
+    ];
+    if matches!(task.eligibility, Eligibility::Open) {
+        notices.push("Anyone may contribute, so the minimum batch protects nobody.".to_owned());
+    }
+    if !policy.accepts(task) {
+        notices.push(
+            "The trust policy this board is read under does not name every aggregator of the committee."
+                .to_owned(),
+        );
+    }
+    if inputs.task.author_equivocated || inputs.challenge.author_equivocated {
+        notices.push("The operator's log forked after this challenge: author equivocated.".to_owned());
+    }
+    for release in inputs.releases.iter().filter(|r| r.author_equivocated) {
+        notices.push(format!("The author of {} equivocated.", release.release.name));
+    }
+    if inputs.batch.phase == Phase::Void {
+        notices.push("Two differing aggregates were published: the result is void.".to_owned());
+    }
+    notices
+}

@@ -1,0 +1,295 @@
+//! Heavy work that leaves the machines and comes back as an input. Pure jobs are one function that
+//! node and simulator both call; `Evaluate` and `Fetch` are ports that the shell provides.
+
+use fieldmark_fl::jobs::{self, InitInput, Recipient, ShardJob, Verifier};
+use fieldmark_fl::privacy::NoiseScale;
+use fieldmark_fl::schema::{Measurement, Schema, SchemaParams};
+use fieldmark_fl::seal::SecretKey as HpkeSecret;
+use fieldmark_fl::vdaf::Vdaf;
+use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::id::ContentHash;
+use fieldmark_protocol::report::{Metadata, SeatReport, seal_info};
+use fieldmark_protocol::{PublicKey, RecordId};
+
+/// Which statistics of how large a committee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// The statistics.
+    pub schema: SchemaParams,
+    /// Members of the committee.
+    pub aggregators: u8,
+}
+
+impl Shape {
+    fn vdaf(&self) -> Result<Vdaf, String> {
+        let schema = Schema::new(&self.schema).map_err(|e| e.to_string())?;
+        Vdaf::new(&schema, self.aggregators).map_err(|e| e.to_string())
+    }
+}
+
+/// Work for a shell.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Job {
+    /// Port: run the task's models on a dataset.
+    Evaluate {
+        /// For which batch.
+        batch: BatchId,
+        /// Name of the dataset.
+        dataset: String,
+        /// The releases, in the task's order.
+        releases: Vec<RecordId>,
+        /// The slices, in the task's order.
+        slices: Vec<String>,
+        /// The statistics to return.
+        schema: SchemaParams,
+    },
+    /// Port: fetch a blob from a provider, with resume.
+    Fetch {
+        /// Its hash.
+        blob: ContentHash,
+        /// Its size in bytes.
+        size: u64,
+        /// The provider's node key.
+        provider: PublicKey,
+        /// Where its blob plane is.
+        address: String,
+    },
+    /// Split a measurement into sealed shares.
+    Shard {
+        /// Which statistics.
+        shape: Shape,
+        /// Whose report.
+        metadata: Metadata,
+        /// The measurement.
+        values: Vec<u64>,
+        /// HPKE keys in committee order.
+        recipients: Vec<[u8; 32]>,
+        /// Fresh randomness.
+        seed: [u8; 32],
+    },
+    /// Open and start to verify one seat's shares.
+    VerifyInit {
+        /// Which statistics.
+        shape: Shape,
+        /// This seat.
+        seat: u8,
+        /// The committee's verification key.
+        verify_key: [u8; 32],
+        /// This seat's HPKE key.
+        hpke: HpkeSecret,
+        /// The reports.
+        reports: Vec<SeatReport>,
+    },
+    /// The leader's second step: combine all verifier shares, then finish its own.
+    Combine {
+        /// Which statistics.
+        shape: Shape,
+        /// The batch.
+        batch: BatchId,
+        /// Own state and all verifier shares in seat order, by report.
+        reports: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+    },
+    /// A helper's second step: finish with the leader's messages.
+    VerifyFinish {
+        /// Which statistics.
+        shape: Shape,
+        /// The batch.
+        batch: BatchId,
+        /// Own state and the message, by report.
+        reports: Vec<(Vec<u8>, Vec<u8>)>,
+    },
+    /// Sum output shares and add this aggregator's noise.
+    Noise {
+        /// Which statistics.
+        shape: Shape,
+        /// σ² of the discrete Gaussian.
+        sigma_squared: u64,
+        /// Encoded output shares.
+        outputs: Vec<Vec<u8>>,
+        /// Fresh randomness.
+        seed: [u8; 32],
+    },
+}
+
+/// What came of a job.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum JobResult {
+    /// The measurement's values, or why there is none.
+    Evaluated(Result<Vec<u64>, String>),
+    /// The blob is here, or why not.
+    Fetched(Result<(), String>),
+    /// Public share and sealed shares.
+    Sharded(Result<(Vec<u8>, Vec<Vec<u8>>), String>),
+    /// State and verifier share by report, `None` where the seal or the proof is bad.
+    Initiated(Vec<Initiated>),
+    /// Verifier message and own output share by report.
+    Combined(Vec<Option<(Vec<u8>, Vec<u8>)>>),
+    /// Own output share by report.
+    Finished(Vec<Option<Vec<u8>>>),
+    /// The noisy share.
+    Noised(Result<Vec<u8>, String>),
+}
+
+/// Verification state and verifier share of one report, or what is wrong with it.
+pub type Initiated = Result<(Vec<u8>, Vec<u8>), Fault>;
+
+/// What is wrong with one share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It does not open.
+    Seal,
+    /// It is no share, or its proof fails.
+    Proof,
+}
+
+/// Runs a pure job; `None` for the ports.
+#[must_use]
+pub fn run(job: &Job) -> Option<JobResult> {
+    Some(match job {
+        Job::Evaluate { .. } | Job::Fetch { .. } => return None,
+        Job::Shard {
+            shape,
+            metadata,
+            values,
+            recipients,
+            seed,
+        } => JobResult::Sharded(shard(shape, metadata, values, recipients, *seed)),
+        Job::VerifyInit {
+            shape,
+            seat,
+            verify_key,
+            hpke,
+            reports,
+        } => JobResult::Initiated(verify_init(shape, *seat, verify_key, hpke, reports)),
+        Job::Combine {
+            shape,
+            batch,
+            reports,
+        } => JobResult::Combined(combine(shape, *batch, reports)),
+        Job::VerifyFinish {
+            shape,
+            batch,
+            reports,
+        } => JobResult::Finished(finish(shape, *batch, reports)),
+        Job::Noise {
+            shape,
+            sigma_squared,
+            outputs,
+            seed,
+        } => JobResult::Noised(noise(shape, *sigma_squared, outputs, *seed)),
+    })
+}
+
+/// The context that binds every proof to its task.
+fn context(batch: BatchId) -> Vec<u8> {
+    batch.key()
+}
+
+fn shard(
+    shape: &Shape,
+    metadata: &Metadata,
+    values: &[u64],
+    recipients: &[[u8; 32]],
+    seed: [u8; 32],
+) -> Result<(Vec<u8>, Vec<Vec<u8>>), String> {
+    let vdaf = shape.vdaf()?;
+    let measurement = Measurement::new(vdaf.schema(), values.to_vec()).map_err(|e| e.to_string())?;
+    let recipient = |(seat, key): (u8, &[u8; 32])| Recipient {
+        public_key: *key,
+        info: seal_info(seat),
+    };
+    let recipients: Vec<Recipient> = (0..).zip(recipients).map(recipient).collect();
+    let job = ShardJob {
+        vdaf: &vdaf,
+        ctx: &context(metadata.batch),
+        measurement: &measurement,
+        nonce: *metadata.report_id.as_bytes(),
+        recipients: &recipients,
+        seed,
+    };
+    let report = jobs::shard_and_seal(&job, |public| metadata.associated_data(public));
+    let report = report.map_err(|e| e.to_string())?;
+    Ok((report.public, report.sealed))
+}
+
+fn verify_init(
+    shape: &Shape,
+    seat: u8,
+    verify_key: &[u8; 32],
+    hpke: &HpkeSecret,
+    reports: &[SeatReport],
+) -> Vec<Initiated> {
+    let Ok(vdaf) = shape.vdaf() else {
+        return reports.iter().map(|_| Err(Fault::Proof)).collect();
+    };
+    let info = seal_info(seat);
+    let one = |report: &SeatReport| {
+        let ctx = context(report.metadata.batch);
+        let verifier = Verifier {
+            vdaf: &vdaf,
+            ctx: &ctx,
+            index: seat,
+            verify_key: *verify_key,
+            secret: hpke,
+            info: &info,
+        };
+        let input = InitInput {
+            nonce: *report.metadata.report_id.as_bytes(),
+            public: report.public_share.clone(),
+            sealed: report.sealed.clone(),
+            aad: report.metadata.associated_data(&report.public_share),
+        };
+        match jobs::verify_batch_init(&verifier, &[input]).pop() {
+            Some(Ok((state, share))) => state
+                .encode()
+                .map(|state| (state, share))
+                .map_err(|_| Fault::Proof),
+            Some(Err(jobs::JobError::Seal(_))) => Err(Fault::Seal),
+            _ => Err(Fault::Proof),
+        }
+    };
+    reports.iter().map(one).collect()
+}
+
+fn combine(
+    shape: &Shape,
+    batch: BatchId,
+    reports: &[(Vec<u8>, Vec<Vec<u8>>)],
+) -> Vec<Option<(Vec<u8>, Vec<u8>)>> {
+    let Ok(vdaf) = shape.vdaf() else {
+        return reports.iter().map(|_| None).collect();
+    };
+    let ctx = context(batch);
+    let one = |(state, shares): &(Vec<u8>, Vec<Vec<u8>>)| {
+        let message = vdaf.combine(&ctx, shares).ok()?;
+        let state = vdaf.decode_state(state).ok()?;
+        let output = vdaf.verify_next(&ctx, state, &message).ok()?;
+        Some((message, output.encode()))
+    };
+    reports.iter().map(one).collect()
+}
+
+fn finish(shape: &Shape, batch: BatchId, reports: &[(Vec<u8>, Vec<u8>)]) -> Vec<Option<Vec<u8>>> {
+    let Ok(vdaf) = shape.vdaf() else {
+        return reports.iter().map(|_| None).collect();
+    };
+    let ctx = context(batch);
+    let one = |(state, message): &(Vec<u8>, Vec<u8>)| {
+        let state = vdaf.decode_state(state).ok()?;
+        Some(vdaf.verify_next(&ctx, state, message).ok()?.encode())
+    };
+    reports.iter().map(one).collect()
+}
+
+fn noise(shape: &Shape, sigma_squared: u64, outputs: &[Vec<u8>], seed: [u8; 32]) -> Result<Vec<u8>, String> {
+    let vdaf = shape.vdaf()?;
+    let mut sum = vdaf.zero();
+    for output in outputs {
+        let output = vdaf.decode_output(output).map_err(|e| e.to_string())?;
+        sum.accumulate(&output).map_err(|e| e.to_string())?;
+    }
+    let share = jobs::noisy_share(&sum, NoiseScale { sigma_squared }, seed).map_err(|e| e.to_string())?;
+    Ok(share.encode())
+}

@@ -1,0 +1,340 @@
+//! What goes into a node's machines and what comes out: the whole contract with the shells.
+//!
+//! Shells translate between these and libp2p, quinn, RocksDB and runners, and decide nothing.
+
+use fieldmark_ledger::batch::Phase;
+use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::challenge::Challenge;
+use fieldmark_protocol::machine::{Batch, Topic};
+use fieldmark_protocol::release::Release;
+use fieldmark_protocol::task::Task;
+use fieldmark_protocol::{PublicKey, RecordId};
+use serde::{Deserialize, Serialize};
+
+use crate::compute::{Job, JobResult};
+
+/// Names a request this node sent, until its response.
+pub type RequestId = u64;
+/// Names a request a peer sent, until it is answered.
+pub type InboundId = u64;
+/// Names work handed to a shell, until its result.
+pub type JobId = u64;
+/// Names a command of the local user, until its reply.
+pub type CommandId = u64;
+
+/// Something that happened.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Input {
+    /// The node started (again): resume what the store says was under way.
+    Start,
+    /// Where this node is reached.
+    Listening {
+        /// libp2p multiaddresses.
+        multiaddrs: Vec<String>,
+        /// Socket address of the blob plane.
+        blobs: Option<String>,
+    },
+    /// A peer is connected.
+    Connected {
+        /// Its node key.
+        peer: PublicKey,
+    },
+    /// The last connection to a peer is gone.
+    Disconnected {
+        /// Its node key.
+        peer: PublicKey,
+    },
+    /// A gossip message, to be judged with [`Output::Verdict`].
+    Gossip {
+        /// The message's id.
+        message: [u8; 32],
+        /// Where it came on.
+        topic: Topic,
+        /// Who passed it on.
+        from: PublicKey,
+        /// Its bytes.
+        data: Vec<u8>,
+    },
+    /// A request, to be answered with [`Output::Respond`].
+    Request {
+        /// Who asks.
+        peer: PublicKey,
+        /// To answer it by.
+        inbound: InboundId,
+        /// Its bytes.
+        data: Vec<u8>,
+    },
+    /// The response to an [`Output::Send`], or why there is none.
+    Response {
+        /// The request.
+        request: RequestId,
+        /// The bytes, or what failed.
+        result: Result<Vec<u8>, String>,
+    },
+    /// Work is done.
+    Done {
+        /// The job.
+        job: JobId,
+        /// Its result.
+        result: JobResult,
+    },
+    /// The time of the last [`Output::Timer`] has come.
+    Timer,
+    /// The local user wants something.
+    Command {
+        /// To reply by.
+        id: CommandId,
+        /// What.
+        command: Box<Command>,
+    },
+}
+
+/// Something to be done.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Output {
+    /// Write this before anything that follows leaves.
+    Persist(Batch),
+    /// Ask a peer; its response comes back as [`Input::Response`].
+    Send {
+        /// Whom.
+        peer: PublicKey,
+        /// To tell the response by.
+        request: RequestId,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// Answer a peer.
+    Respond {
+        /// The request.
+        inbound: InboundId,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// Tell everyone.
+    Broadcast {
+        /// On which topic.
+        topic: Topic,
+        /// The bytes.
+        data: Vec<u8>,
+    },
+    /// Judge a gossip message.
+    Verdict {
+        /// The message.
+        message: [u8; 32],
+        /// Whether it is passed on, and whether its sender is to blame.
+        verdict: Verdict,
+    },
+    /// Connect to a node.
+    Dial {
+        /// A libp2p multiaddress.
+        multiaddr: String,
+    },
+    /// Do work.
+    Compute {
+        /// To tell the result by.
+        job: JobId,
+        /// What.
+        work: Box<Job>,
+    },
+    /// Call again at this time; replaces the call asked for before.
+    Timer {
+        /// Milliseconds since 1970.
+        at_ms: u64,
+    },
+    /// Answer the local user.
+    Reply {
+        /// The command.
+        id: CommandId,
+        /// What came of it.
+        result: Result<Reply, CommandError>,
+    },
+    /// Tell whoever watches the node.
+    Event(Event),
+}
+
+/// What becomes of a gossip message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// Pass it on.
+    Accept,
+    /// Do not pass it on; nobody is to blame.
+    Ignore,
+    /// Do not pass it on; its sender should have known better.
+    Reject,
+}
+
+/// What the local user can ask of a node.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub enum Command {
+    /// Sign and announce a release whose artifacts are in this node's blob store.
+    Publish(Release),
+    /// Sign and announce a task and the challenge it measures (the challenge's `task` is filled in).
+    CreateChallenge {
+        /// The task.
+        task: Task,
+        /// The challenge.
+        challenge: Challenge,
+    },
+    /// End a batch without a release, before any share is public.
+    Abort {
+        /// The batch.
+        batch: BatchId,
+        /// Why, for people.
+        detail: String,
+    },
+    /// Tell the node of a dataset, or of a new version of one.
+    AddDataset {
+        /// The dataset.
+        dataset: Dataset,
+        /// The privacy filter of a new source; a known source keeps its own.
+        epsilon: f64,
+        /// δ of the same filter.
+        delta: f64,
+    },
+    /// Take part in a task with a dataset.
+    Join {
+        /// The Task record.
+        task: RecordId,
+        /// Name of the dataset.
+        dataset: String,
+    },
+    /// Fetch a release's artifacts.
+    Pull {
+        /// The Release record.
+        release: RecordId,
+    },
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Reply {
+    /// These records were signed.
+    Recorded(Vec<RecordId>),
+    /// The dataset is known.
+    DatasetAdded {
+        /// Whether its source was known before, so that its budget goes on.
+        known_source: bool,
+    },
+    /// The node takes part.
+    Joined,
+    /// Every artifact is here.
+    Pulled {
+        /// Bytes of the release.
+        bytes: u64,
+    },
+}
+
+/// Why a command was not done.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("{message}")]
+pub struct CommandError {
+    /// A stable word for programs: `not-found`, `refused`, `budget`, `invalid`, `conflict`.
+    pub code: &'static str,
+    /// What, where, why, and what to do.
+    pub message: String,
+}
+
+impl CommandError {
+    /// An error with its stable word.
+    #[must_use]
+    pub fn new(code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+        }
+    }
+}
+
+/// A dataset as the node knows it. The data stays where it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dataset {
+    /// Its name.
+    pub name: String,
+    /// The data source, which a new version shares with the old one: it owns the budget.
+    pub source: String,
+    /// BLAKE3 of the content, in hex.
+    pub version: String,
+    /// Where the file is.
+    pub path: String,
+    /// Source records.
+    pub records: u64,
+    /// Rows (views of records).
+    pub rows: u64,
+    /// Slices found, sorted.
+    pub slices: Vec<String>,
+    /// Features per row.
+    pub features: u64,
+    /// Label values found, sorted.
+    pub labels: Vec<String>,
+}
+
+/// What watchers of a node get to know.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Event {
+    /// A record took its place in the ledger.
+    Record {
+        /// Its id.
+        id: RecordId,
+        /// Its kind.
+        kind: String,
+    },
+    /// A log forked.
+    Fork {
+        /// The key that signed twice.
+        log: PublicKey,
+        /// At which position.
+        seq: u64,
+    },
+    /// A release's artifacts are all here.
+    Pulled {
+        /// The release.
+        release: RecordId,
+    },
+    /// Fetching an artifact failed; it is tried again.
+    PullFailed {
+        /// The release.
+        release: RecordId,
+        /// Why.
+        detail: String,
+    },
+    /// This node's contribution moved on.
+    Contribution {
+        /// The task.
+        task: RecordId,
+        /// `joined`, `evaluated`, `charged`, `uploaded`, `counted`, `refunded`, `failed`.
+        state: String,
+        /// More for people.
+        detail: String,
+    },
+    /// A batch this node aggregates moved on.
+    Batch {
+        /// The task.
+        task: RecordId,
+        /// Its phase.
+        phase: String,
+        /// Reports received or accepted so far.
+        reports: u64,
+    },
+}
+
+/// Name of a phase in output.
+#[must_use]
+pub fn phase_name(phase: &Phase) -> &'static str {
+    match phase {
+        Phase::Open => "open",
+        Phase::Transcripts => "verifying",
+        Phase::Commitments => "committing",
+        Phase::Shares => "revealing",
+        Phase::Released => "released",
+        Phase::Aborted => "aborted",
+        Phase::Void => "void",
+        Phase::Disagreement => "disagreement",
+        _ => "unknown",
+    }
+}

@@ -1,0 +1,25 @@
+//! The machines of a Fieldmark node put together, without IO (design §3).
+//!
+//! [`NodeCore`] takes an [`io::Input`] and yields [`io::Output`]s; [`driver::Driver`] joins it to a
+//! store so that nothing leaves before what it rests on is durable. The node's shells and the
+//! simulator drive the very same structs. There is no socket, task, file, clock or entropy here.
+
+pub mod author;
+pub mod blobs;
+pub mod board;
+pub mod compute;
+pub mod context;
+pub mod contributor;
+pub mod datasets;
+pub mod driver;
+pub mod helper;
+pub mod io;
+pub mod leader;
+pub mod node;
+pub mod params;
+pub mod reveal;
+pub mod rpc;
+pub mod seat;
+pub mod sync;
+
+pub use node::{NodeCore, NodeOptions};

@@ -1,0 +1,311 @@
+//! One node: its machines put together, and who gets which input.
+
+use fieldmark_ledger::tasks;
+use fieldmark_protocol::address::Roles;
+use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::machine::{Read, StoreError};
+use fieldmark_protocol::wire::{rpc_request, rpc_response};
+use fieldmark_protocol::{Kind, PublicKey, Record, wire};
+use prost::Message;
+use rand_chacha::ChaCha20Rng;
+use rand_core::SeedableRng;
+
+use crate::author;
+use crate::blobs::Blobs;
+use crate::compute::JobResult;
+use crate::context::{Context, Keys, Policy, Purpose, Shared, Work};
+use crate::contributor::Contributor;
+use crate::helper::Helper;
+use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, RequestId};
+use crate::leader::Leader;
+use crate::reveal::Reveal;
+use crate::rpc::{self, RefusalCode};
+use crate::sync::Sync;
+
+/// Longest time a node goes without being called, in milliseconds.
+pub const IDLE_MS_MAX: u64 = 5_000;
+
+/// Who a node is and what its owner decided.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Its keys.
+    pub keys: Keys,
+    /// The name in its profile.
+    pub name: String,
+    /// What it does for others.
+    pub roles: Roles,
+    /// What its owner allows.
+    pub policy: Policy,
+    /// Seed of its randomness: from the operating system in production, fixed in simulation.
+    pub seed: [u8; 32],
+}
+
+/// All machines of one node.
+#[derive(Debug)]
+pub struct NodeCore {
+    shared: Shared,
+    name: String,
+    roles: Roles,
+    sync: Sync,
+    blobs: Blobs,
+    contributor: Contributor,
+    leader: Leader,
+    helper: Helper,
+    reveal: Reveal,
+}
+
+impl NodeCore {
+    /// A node that has not started: hand it [`Input::Start`] first.
+    #[must_use]
+    pub fn new(options: NodeOptions) -> Self {
+        let rng = ChaCha20Rng::from_seed(options.seed);
+        Self {
+            shared: Shared::new(options.keys, options.policy, rng),
+            name: options.name,
+            roles: options.roles,
+            sync: Sync::default(),
+            blobs: Blobs::default(),
+            contributor: Contributor::default(),
+            leader: Leader::default(),
+            helper: Helper::default(),
+            reveal: Reveal::default(),
+        }
+    }
+
+    /// Takes one input. `now` is in milliseconds since 1970 and may jump.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store fails or is damaged; the node must stop then.
+    pub fn handle(&mut self, now: u64, input: Input, store: &dyn Read) -> Result<(), StoreError> {
+        let mut parts = Parts {
+            name: &self.name,
+            roles: self.roles,
+            sync: &mut self.sync,
+            blobs: &mut self.blobs,
+            contributor: &mut self.contributor,
+            leader: &mut self.leader,
+            helper: &mut self.helper,
+            reveal: &mut self.reveal,
+        };
+        let mut ctx = Context::new(now, store, &mut self.shared);
+        parts.route(&mut ctx, input)?;
+        parts.settle(&mut ctx)?;
+        parts.tick(&mut ctx)?;
+        parts.settle(&mut ctx)?;
+        let next = parts.deadline().clamp(now + 1, now.saturating_add(IDLE_MS_MAX));
+        ctx.timer(next);
+        Ok(())
+    }
+
+    /// The next output, in the order they are to be done.
+    pub fn poll(&mut self) -> Option<Output> {
+        self.shared.outputs.pop_front()
+    }
+}
+
+/// The machines, apart from what they share.
+struct Parts<'a> {
+    name: &'a str,
+    roles: Roles,
+    sync: &'a mut Sync,
+    blobs: &'a mut Blobs,
+    contributor: &'a mut Contributor,
+    leader: &'a mut Leader,
+    helper: &'a mut Helper,
+    reveal: &'a mut Reveal,
+}
+
+impl Parts<'_> {
+    fn route(&mut self, ctx: &mut Context<'_>, input: Input) -> Result<(), StoreError> {
+        match input {
+            Input::Start => {
+                author::introduce(ctx, self.name, self.roles)?;
+                self.blobs.start(ctx)?;
+                self.leader.start(ctx)?;
+                self.reveal.start(ctx)?;
+                self.contributor.start(ctx, self.blobs)
+            }
+            Input::Listening { multiaddrs, blobs } => self.sync.announce(ctx, multiaddrs, blobs),
+            Input::Connected { peer } => {
+                ctx.shared.connected.insert(peer);
+                self.sync.connected(ctx, peer)
+            }
+            Input::Disconnected { peer } => {
+                ctx.shared.connected.remove(&peer);
+                self.sync.disconnected(&peer);
+                Ok(())
+            }
+            Input::Gossip {
+                message,
+                topic,
+                from,
+                data,
+            } => self.sync.gossip(ctx, message, topic, from, &data),
+            Input::Request { peer, inbound, data } => self.request(ctx, peer, inbound, &data),
+            Input::Response { request, result } => self.response(ctx, request, result),
+            Input::Done { job, result } => self.done(ctx, job, result),
+            Input::Timer => Ok(()),
+            Input::Command { id, command } => self.command(ctx, id, *command),
+        }
+    }
+
+    fn request(
+        &mut self,
+        ctx: &mut Context<'_>,
+        peer: PublicKey,
+        inbound: InboundId,
+        data: &[u8],
+    ) -> Result<(), StoreError> {
+        let Ok(body) = rpc::request(data) else {
+            ctx.refuse(inbound, RefusalCode::Rejected, "the request does not decode");
+            return Ok(());
+        };
+        match body {
+            rpc_request::Body::Upload(report) => self.leader.upload(ctx, inbound, report),
+            rpc_request::Body::VerifyKeyShare(_)
+            | rpc_request::Body::VerifyInit(_)
+            | rpc_request::Body::VerifyFinish(_)
+            | rpc_request::Body::Conclude(_) => self.helper.request(ctx, peer, inbound, body),
+            _ => self.sync.request(ctx, peer, inbound, body),
+        }
+    }
+
+    fn response(
+        &mut self,
+        ctx: &mut Context<'_>,
+        request: RequestId,
+        result: Result<Vec<u8>, String>,
+    ) -> Result<(), StoreError> {
+        let Some((peer, purpose)) = ctx.shared.requests.remove(&request) else {
+            return Ok(());
+        };
+        let body: Option<rpc_response::Body> = result.ok().and_then(|data| rpc::response(&data).ok());
+        match purpose {
+            Purpose::Upload(batch) => self.contributor.uploaded(ctx, batch, body),
+            Purpose::Committee { batch, seat } => self.leader.answer(ctx, batch, seat, body),
+            _ => self.sync.response(ctx, peer, purpose, body),
+        }
+    }
+
+    fn done(&mut self, ctx: &mut Context<'_>, job: JobId, result: JobResult) -> Result<(), StoreError> {
+        let Some(work) = ctx.shared.jobs.remove(&job) else {
+            return Ok(());
+        };
+        match (work, result) {
+            (Work::Evaluate(batch), JobResult::Evaluated(result)) => {
+                self.contributor.evaluated(ctx, self.blobs, batch, result)
+            }
+            (Work::Shard(metadata), JobResult::Sharded(result)) => {
+                self.contributor.sharded(ctx, self.blobs, metadata, result)
+            }
+            (Work::Fetch { release, blob }, JobResult::Fetched(result)) => {
+                self.blobs.fetched(ctx, release, blob, result)
+            }
+            (Work::LeaderInit(batch), JobResult::Initiated(results)) => {
+                self.leader.initiated(ctx, batch, results)
+            }
+            (Work::Combine(batch), JobResult::Combined(results)) => self.leader.combined(ctx, batch, results),
+            (Work::HelperInit { batch, inbound }, JobResult::Initiated(results)) => {
+                self.helper.initiated(ctx, batch, inbound, results);
+                Ok(())
+            }
+            (Work::HelperFinish { batch, inbound }, JobResult::Finished(results)) => {
+                self.helper.finished(ctx, batch, inbound, results);
+                Ok(())
+            }
+            (Work::Noise(batch), JobResult::Noised(result)) => self.reveal.noised(ctx, batch, result),
+            _ => Ok(()),
+        }
+    }
+
+    fn command(&mut self, ctx: &mut Context<'_>, id: CommandId, command: Command) -> Result<(), StoreError> {
+        let result = match command {
+            Command::Publish(release) => author::publish(ctx, &release)?,
+            Command::CreateChallenge { task, challenge } => author::create_challenge(ctx, &task, &challenge)?,
+            Command::Abort { batch, detail } => author::abort(ctx, batch, &detail)?,
+            Command::AddDataset {
+                dataset,
+                epsilon,
+                delta,
+            } => crate::datasets::add(ctx, &dataset, epsilon, delta)?,
+            Command::Join { task, dataset } => self.contributor.join(ctx, self.blobs, task, &dataset)?,
+            // Replies when the download ends.
+            Command::Pull { release } => return self.blobs.pull(ctx, id, release),
+        };
+        ctx.reply(id, result);
+        Ok(())
+    }
+
+    /// Shows the machines what took its place in the ledger, until nothing more follows from it.
+    fn settle(&mut self, ctx: &mut Context<'_>) -> Result<(), StoreError> {
+        while let Some(record) = ctx.fresh.pop_front() {
+            self.sync.stored(ctx, &record)?;
+            if record.header().kind == Kind::Task
+                && let Some(task) = tasks::task(&ctx.view, &record.id())?
+            {
+                self.leader.task(ctx, &task)?;
+                self.reveal.task(ctx, &task)?;
+            }
+            if let Some(batch) = concerns(&record) {
+                self.batch_moved(ctx, batch)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn batch_moved(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
+        if self.reveal.advance(ctx, batch)? {
+            self.leader.ended(&batch);
+        }
+        self.contributor.advance(ctx, self.blobs, batch)
+    }
+
+    fn tick(&mut self, ctx: &mut Context<'_>) -> Result<(), StoreError> {
+        self.sync.tick(ctx)?;
+        self.blobs.tick(ctx)?;
+        self.leader.tick(ctx)?;
+        for batch in self.reveal.active() {
+            if self.reveal.advance(ctx, batch)? {
+                self.leader.ended(&batch);
+            }
+        }
+        for batch in self.contributor.batches() {
+            self.contributor.advance(ctx, self.blobs, batch)?;
+        }
+        Ok(())
+    }
+
+    fn deadline(&self) -> u64 {
+        let each = [
+            self.sync.deadline(),
+            self.blobs.deadline(),
+            self.leader.deadline(),
+            self.contributor.deadline(),
+        ];
+        each.into_iter().min().unwrap_or(u64::MAX)
+    }
+}
+
+/// The batch that a committee record is about.
+fn concerns(record: &Record) -> Option<BatchId> {
+    let batch = |task: &[u8], window| BatchId::from_wire(task, window).ok();
+    let payload = record.payload();
+    match record.header().kind {
+        Kind::Transcript => wire::Transcript::decode(payload)
+            .ok()
+            .and_then(|m| batch(&m.task, m.window)),
+        Kind::ShareCommitment => wire::ShareCommitment::decode(payload)
+            .ok()
+            .and_then(|m| batch(&m.task, m.window)),
+        Kind::AggregateShare => wire::AggregateShare::decode(payload)
+            .ok()
+            .and_then(|m| batch(&m.task, m.window)),
+        Kind::Aggregate => wire::Aggregate::decode(payload)
+            .ok()
+            .and_then(|m| batch(&m.task, m.window)),
+        Kind::Abort => wire::Abort::decode(payload)
+            .ok()
+            .and_then(|m| batch(&m.task, m.window)),
+        _ => None,
+    }
+}

@@ -1,0 +1,246 @@
+//! The end of a batch, the same for every aggregator (design §7.3): Transcript, then ShareCommitment
+//! when all k Transcripts are equal, then AggregateShare when all k commitments are held. The leader adds
+//! the Aggregate.
+//!
+//! The noisy share is persisted with its nonce before the commitment is signed: noise is drawn once and
+//! cannot be averaged away, whatever restarts.
+
+use std::collections::BTreeSet;
+
+use fieldmark_fl::vdaf::Vdaf;
+use fieldmark_ledger::batch::{self as ledger_batch, BatchView, Phase};
+use fieldmark_ledger::tasks::{self, TaskView};
+use fieldmark_protocol::aggregation::{
+    Abort, AbortReason, Aggregate, AggregateShare, BatchId, NONCE_BYTES, ShareCommitment, commitment,
+};
+use fieldmark_protocol::machine::{Batch, Column, StoreError};
+use fieldmark_protocol::task::Task;
+use fieldmark_protocol::{Kind, RecordId};
+
+use crate::author::{self, Signer};
+use crate::compute::Job;
+use crate::context::{Context, Work};
+use crate::io::{Event, phase_name};
+use crate::params;
+use crate::seat::{self, Concluded};
+
+/// The reveal machine.
+#[derive(Debug, Default)]
+pub(crate) struct Reveal {
+    /// Batches this node aggregates that have not ended.
+    active: BTreeSet<BatchId>,
+}
+
+impl Reveal {
+    /// Takes up the batches that this node aggregates.
+    pub(crate) fn start(&mut self, ctx: &mut Context<'_>) -> Result<(), StoreError> {
+        for task in tasks::tasks(&ctx.view)? {
+            self.task(ctx, &task)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn task(&mut self, ctx: &mut Context<'_>, view: &TaskView) -> Result<(), StoreError> {
+        if view.task.seat(&ctx.node_key()).is_some() && params::check(&view.task).is_ok() {
+            self.active.insert(view.batch());
+            self.advance(ctx, view.batch())?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with a batch as far as the ledger allows; returns whether it has ended.
+    pub(crate) fn advance(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<bool, StoreError> {
+        if !self.active.contains(&batch) {
+            return Ok(false);
+        }
+        let Some(task) = tasks::task(&ctx.view, &batch.task)? else {
+            return Ok(false);
+        };
+        let view = ledger_batch::batch(&ctx.view, batch)?;
+        let over = match view.phase {
+            Phase::Aborted | Phase::Void => true,
+            Phase::Released => {
+                aggregate(ctx, &task.task, &view)?;
+                true
+            }
+            _ => {
+                if let Some(concluded) = Concluded::load(&ctx.view, batch)? {
+                    step(ctx, &task.task, &view, &concluded)?;
+                }
+                false
+            }
+        };
+        if over {
+            self.active.remove(&batch);
+            let phase = phase_name(&view.phase).to_owned();
+            let reports = view.transcript().map_or(0, |t| t.count);
+            ctx.event(Event::Batch {
+                task: batch.task,
+                phase,
+                reports,
+            });
+        }
+        Ok(over)
+    }
+
+    /// Every batch that has not ended, for a new look after the ledger changed.
+    pub(crate) fn active(&self) -> Vec<BatchId> {
+        self.active.iter().copied().collect()
+    }
+
+    /// The noisy share is computed: promise it.
+    pub(crate) fn noised(
+        &mut self,
+        ctx: &mut Context<'_>,
+        batch: BatchId,
+        share: Result<Vec<u8>, String>,
+    ) -> Result<(), StoreError> {
+        let Ok(mut value) = share else { return Ok(()) };
+        if seat::get(&ctx.view, batch, seat::NOISY, &[])?.is_none() {
+            value.extend(ctx.random::<NONCE_BYTES>());
+            let mut writes = Batch::new();
+            seat::put(&mut writes, batch, seat::NOISY, &[], value);
+            ctx.persist(writes);
+        }
+        self.advance(ctx, batch)?;
+        Ok(())
+    }
+}
+
+/// The next record this seat owes, if it is time for one.
+fn step(
+    ctx: &mut Context<'_>,
+    task: &Task,
+    view: &BatchView,
+    concluded: &Concluded,
+) -> Result<(), StoreError> {
+    let own = task.seat(&ctx.node_key()).and_then(|seat| view.seats.get(seat));
+    let Some(own) = own else { return Ok(()) };
+    let batch = view.batch;
+    if concluded.accepted.len() < usize::try_from(task.min_batch).unwrap_or(usize::MAX) {
+        let detail = format!(
+            "{} of at least {} reports were accepted",
+            concluded.accepted.len(),
+            task.min_batch
+        );
+        let abort = Abort {
+            batch,
+            reason: AbortReason::TooFewReports,
+            detail,
+        };
+        author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
+        return Ok(());
+    }
+    let transcript = concluded.transcript(batch);
+    if own.transcript.is_none() {
+        author::append(ctx, Signer::Node, Kind::Transcript, transcript.encode())?;
+        return Ok(());
+    }
+    if view.phase == Phase::Disagreement {
+        let detail = "the aggregators' transcripts differ".to_owned();
+        let abort = Abort {
+            batch,
+            reason: AbortReason::Disagreement,
+            detail,
+        };
+        author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
+        return Ok(());
+    }
+    if view.agreed != Some(transcript.digest()) {
+        return Ok(());
+    }
+    let Some((share, nonce)) = noisy_share(ctx, task, batch, concluded)? else {
+        return Ok(());
+    };
+    if own.commitment.is_none() {
+        let commitment = commitment(batch, &share, &nonce);
+        let promise = ShareCommitment {
+            batch,
+            transcript: transcript.digest(),
+            commitment,
+        };
+        author::append(ctx, Signer::Node, Kind::ShareCommitment, promise.encode())?;
+    } else if own.share.is_none() && view.commitments().is_some() {
+        let share = AggregateShare { batch, share, nonce };
+        author::append(ctx, Signer::Node, Kind::AggregateShare, share.encode())?;
+    }
+    Ok(())
+}
+
+type NoisyShare = (Vec<u8>, [u8; NONCE_BYTES]);
+
+/// The noisy share with its nonce as persisted; starts the job that makes it when there is none.
+fn noisy_share(
+    ctx: &mut Context<'_>,
+    task: &Task,
+    batch: BatchId,
+    concluded: &Concluded,
+) -> Result<Option<NoisyShare>, StoreError> {
+    if let Some(value) = seat::get(&ctx.view, batch, seat::NOISY, &[])? {
+        let damaged = || {
+            StoreError::damaged(
+                Column::Aggregation,
+                &seat::key(batch, seat::NOISY, &[]),
+                "not a share",
+            )
+        };
+        let at = value.len().checked_sub(NONCE_BYTES).ok_or_else(damaged)?;
+        let (share, nonce) = value.split_at_checked(at).ok_or_else(damaged)?;
+        let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).map_err(|_| damaged())?;
+        return Ok(Some((share.to_vec(), nonce)));
+    }
+    if ctx.working_on(Work::Noise(batch)) {
+        return Ok(None);
+    }
+    let mut outputs = Vec::with_capacity(concluded.accepted.len());
+    for id in &concluded.accepted {
+        let output = seat::get(&ctx.view, batch, seat::OUTPUT, id.as_bytes())?;
+        let key = seat::key(batch, seat::OUTPUT, id.as_bytes());
+        let missing = || StoreError::damaged(Column::Aggregation, &key, "the output share is missing");
+        outputs.push(output.ok_or_else(missing)?);
+    }
+    let seed = ctx.random::<32>();
+    let job = Job::Noise {
+        shape: params::shape(task),
+        sigma_squared: task.privacy.sigma_squared,
+        outputs,
+        seed,
+    };
+    ctx.compute(job, Work::Noise(batch));
+    Ok(None)
+}
+
+/// The leader adds up the shares and publishes the sum, once.
+fn aggregate(ctx: &mut Context<'_>, task: &Task, view: &BatchView) -> Result<(), StoreError> {
+    if task.seat(&ctx.node_key()) != Some(0) || !view.aggregates.is_empty() {
+        return Ok(());
+    }
+    let (Some(values), Some(shares)) = (sum(task, view), view.shares()) else {
+        return Ok(());
+    };
+    let aggregate = Aggregate {
+        batch: view.batch,
+        count: view.transcript().map_or(0, |t| t.count),
+        values: values
+            .iter()
+            .map(|v| i64::try_from(*v).unwrap_or(i64::MAX))
+            .collect(),
+        shares: shares.iter().map(|held| held.id).collect::<Vec<RecordId>>(),
+    };
+    author::append(ctx, Signer::Node, Kind::Aggregate, aggregate.encode())?;
+    Ok(())
+}
+
+/// The noisy sum of a released batch; `None` while a share is missing or none fits the statistics.
+#[must_use]
+pub fn sum(task: &Task, view: &BatchView) -> Option<Vec<i128>> {
+    let shape = params::shape(task);
+    let schema = fieldmark_fl::schema::Schema::new(&shape.schema).ok()?;
+    let vdaf = Vdaf::new(&schema, shape.aggregators).ok()?;
+    let shares: Vec<Vec<u8>> = view
+        .shares()?
+        .iter()
+        .map(|held| held.value.share.clone())
+        .collect();
+    fieldmark_fl::jobs::sum_shares(&vdaf, &shares).ok()
+}

@@ -1,0 +1,179 @@
+//! What every aggregator keeps about a batch, leader and helper alike: the byte layout of
+//! `Column::Aggregation`, who may contribute, and the batch as it was concluded.
+//!
+//! Keys are task id ‖ window (big endian) ‖ tag ‖ rest:
+//! `C` closed (time), `K` own share of the verification key, `Y` the joint verification key,
+//! `R` ‖ identity → time ‖ report (leader), `F` ‖ identity → first report id seen (helper),
+//! `S` ‖ report id → verification state and verifier share (helper), `O` ‖ report id → output share,
+//! `D` the batch as concluded, `N` noisy share ‖ nonce.
+
+use std::collections::BTreeMap;
+
+use fieldmark_ledger::identity;
+use fieldmark_protocol::aggregation::{BatchId, RejectionReason, Transcript};
+use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
+use fieldmark_protocol::report::Metadata;
+use fieldmark_protocol::task::Task;
+use fieldmark_protocol::{ReportId, merkle, wire};
+use prost::Message;
+
+pub(crate) const CLOSED: u8 = b'C';
+pub(crate) const KEY_SHARE: u8 = b'K';
+pub(crate) const VERIFY_KEY: u8 = b'Y';
+pub(crate) const REPORT: u8 = b'R';
+pub(crate) const FIRST: u8 = b'F';
+pub(crate) const STATE: u8 = b'S';
+pub(crate) const OUTPUT: u8 = b'O';
+pub(crate) const CONCLUDED: u8 = b'D';
+pub(crate) const NOISY: u8 = b'N';
+
+pub(crate) fn key(batch: BatchId, tag: u8, rest: &[u8]) -> Vec<u8> {
+    let mut key = batch.key();
+    key.push(tag);
+    key.extend(rest);
+    key
+}
+
+pub(crate) fn get(
+    store: &dyn Read,
+    batch: BatchId,
+    tag: u8,
+    rest: &[u8],
+) -> Result<Option<Vec<u8>>, StoreError> {
+    store.get(Column::Aggregation, &key(batch, tag, rest))
+}
+
+pub(crate) fn put(writes: &mut Batch, batch: BatchId, tag: u8, rest: &[u8], value: impl Into<Vec<u8>>) {
+    writes.put(Column::Aggregation, key(batch, tag, rest), value);
+}
+
+/// A 32-byte value.
+pub(crate) fn get_key(store: &dyn Read, batch: BatchId, tag: u8) -> Result<Option<[u8; 32]>, StoreError> {
+    let Some(bytes) = get(store, batch, tag, &[])? else {
+        return Ok(None);
+    };
+    let array = <[u8; 32]>::try_from(bytes.as_slice());
+    let damaged = |_| StoreError::damaged(Column::Aggregation, &key(batch, tag, &[]), "not a key");
+    Ok(Some(array.map_err(damaged)?))
+}
+
+/// Whether a contributor may be counted; `None` when its certificate has not arrived here.
+pub(crate) fn admits(
+    store: &dyn Read,
+    task: &Task,
+    metadata: &Metadata,
+) -> Result<Option<Result<(), RejectionReason>>, StoreError> {
+    let Some(certified) = identity::certificate(store, &metadata.node_key)? else {
+        return Ok(None);
+    };
+    if certified.identity != metadata.contributor {
+        return Ok(Some(Err(RejectionReason::Signature)));
+    }
+    if !task.eligibility.admits(&metadata.contributor) {
+        return Ok(Some(Err(RejectionReason::NotEligible)));
+    }
+    Ok(Some(Ok(())))
+}
+
+/// The batch as concluded: accepted ids, sorted, and why others were not.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Concluded {
+    pub(crate) accepted: Vec<ReportId>,
+    pub(crate) rejected: BTreeMap<ReportId, RejectionReason>,
+}
+
+impl Concluded {
+    pub(crate) fn to_wire(&self, batch: BatchId) -> wire::Conclude {
+        let verdict = |(id, reason): (&ReportId, &RejectionReason)| wire::Verdict {
+            report_id: id.to_vec(),
+            rejection: reason.number(),
+        };
+        wire::Conclude {
+            task: batch.task.to_vec(),
+            window: batch.window,
+            report_ids: self.accepted.iter().map(|id| id.to_vec()).collect(),
+            rejected: self.rejected.iter().map(verdict).collect(),
+        }
+    }
+
+    /// Reads a conclusion; `None` unless ids are well formed, sorted and each decided once.
+    pub(crate) fn from_wire(wire: &wire::Conclude) -> Option<Self> {
+        let accepted: Vec<ReportId> = wire
+            .report_ids
+            .iter()
+            .map(|id| ReportId::from_slice(id).ok())
+            .collect::<Option<_>>()?;
+        let verdict = |v: &wire::Verdict| {
+            Some((
+                ReportId::from_slice(&v.report_id).ok()?,
+                RejectionReason::from_number(v.rejection)?,
+            ))
+        };
+        let rejected: BTreeMap<_, _> = wire.rejected.iter().map(verdict).collect::<Option<_>>()?;
+        let distinct = rejected.len() == wire.rejected.len();
+        let once = accepted.iter().all(|id| !rejected.contains_key(id));
+        (accepted.is_sorted_by(|a, b| a < b) && distinct && once).then_some(Self { accepted, rejected })
+    }
+
+    pub(crate) fn load(store: &dyn Read, batch: BatchId) -> Result<Option<Self>, StoreError> {
+        let Some(bytes) = get(store, batch, CONCLUDED, &[])? else {
+            return Ok(None);
+        };
+        let damaged = || {
+            StoreError::damaged(
+                Column::Aggregation,
+                &key(batch, CONCLUDED, &[]),
+                "not a conclusion",
+            )
+        };
+        let wire = wire::Conclude::decode(bytes.as_slice()).map_err(|_| damaged())?;
+        Ok(Some(Self::from_wire(&wire).ok_or_else(damaged)?))
+    }
+
+    pub(crate) fn transcript(&self, batch: BatchId) -> Transcript {
+        let mut counts: BTreeMap<RejectionReason, u64> = BTreeMap::new();
+        for reason in self.rejected.values() {
+            *counts.entry(*reason).or_default() += 1;
+        }
+        // Ascending by number, as the payload wants it.
+        let mut rejections: Vec<_> = counts.into_iter().collect();
+        rejections.sort_by_key(|(reason, _)| reason.number());
+        Transcript {
+            batch,
+            count: u64::try_from(self.accepted.len()).unwrap_or(u64::MAX),
+            report_root: merkle::root(&self.accepted),
+            rejections,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldmark_protocol::RecordId;
+
+    fn id(byte: u8) -> ReportId {
+        ReportId::new([byte; 16])
+    }
+
+    #[test]
+    fn a_conclusion_survives_the_wire_and_is_refused_unsorted_or_twice() {
+        let batch = BatchId {
+            task: RecordId::new([1; 32]),
+            window: 0,
+        };
+        let concluded = Concluded {
+            accepted: vec![id(1), id(2)],
+            rejected: [(id(3), RejectionReason::Proof)].into(),
+        };
+        let wire = concluded.to_wire(batch);
+        assert_eq!(Concluded::from_wire(&wire), Some(concluded.clone()));
+        let mut unsorted = wire.clone();
+        unsorted.report_ids.reverse();
+        assert_eq!(Concluded::from_wire(&unsorted), None);
+        let mut twice = wire;
+        twice.report_ids.push(id(3).to_vec());
+        assert_eq!(Concluded::from_wire(&twice), None);
+        assert_eq!(concluded.transcript(batch).count, 2);
+    }
+}

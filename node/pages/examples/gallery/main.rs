@@ -1,0 +1,44 @@
+//! Renders every page with sample data into a folder, to be looked at:
+//! `cargo run -p fieldmark-pages --example gallery -- target/gallery`.
+
+use std::error::Error;
+use std::path::PathBuf;
+
+mod sample;
+
+use fieldmark_pages as pages;
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let folder = std::env::args()
+        .nth(1)
+        .map(PathBuf::from)
+        .ok_or("usage: gallery FOLDER")?;
+    std::fs::create_dir_all(&folder)?;
+    for (name, html) in all() {
+        std::fs::write(folder.join(name), html)?;
+    }
+    Ok(())
+}
+
+fn all() -> Vec<(&'static str, String)> {
+    let challenge = |board| pages::challenge(&sample::challenge_page(&board)).into_string();
+    vec![
+        ("board.html", challenge(sample::board())),
+        ("board-close.html", challenge(sample::close_board())),
+        ("board-open.html", challenge(sample::in_phase("open"))),
+        ("board-aborted.html", challenge(sample::in_phase("aborted"))),
+        ("board-few.html", challenge(sample::too_few())),
+        ("board-file.html", pages::standalone(&sample::board())),
+        (
+            "catalogue.html",
+            pages::catalogue(&sample::catalogue()).into_string(),
+        ),
+        ("model.html", pages::model(&sample::model()).into_string()),
+        (
+            "challenges.html",
+            pages::challenges(&sample::challenges()).into_string(),
+        ),
+        ("status.html", pages::status(&sample::status()).into_string()),
+        ("not-found.html", pages::not_found("digits@9.0.0").into_string()),
+    ]
+}

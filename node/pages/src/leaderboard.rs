@@ -1,0 +1,151 @@
+//! The leaderboard: one sentence, the intervals, the slices, what the field changed, and everything a
+//! reader needs to judge the numbers. The same sections serve the site and the file of its own.
+
+use fieldmark_node_core::board::{Board, Cell, ModelRow};
+use fieldmark_protocol::challenge::Slice;
+use maud::{Markup, html};
+
+use crate::layout::Place;
+use crate::phase;
+use crate::text::{self, Digits};
+
+mod committee;
+mod evidence;
+mod field;
+mod moves;
+mod privacy;
+mod result;
+mod scale;
+mod slices;
+
+/// Where the board stands and what else is known of its slices.
+pub(crate) struct Setting<'a> {
+    pub(crate) place: Place,
+    pub(crate) slices: &'a [Slice],
+}
+
+impl Setting<'_> {
+    /// A model's name, as a link where there is a page behind it.
+    fn model(&self, row: &ModelRow) -> Markup {
+        let name = text::reference(&row.name);
+        html! {
+            @if self.place == Place::File { (name) } @else { a href={ "/models/" (row.release) } { (name) } }
+        }
+    }
+}
+
+/// All sections for a board in any phase.
+pub(crate) fn sections(board: &Board, setting: &Setting<'_>, reports: u64) -> Markup {
+    html! {
+        @if board.phase == "released" { (released(board, setting)) } @else { (withheld(board, setting, reports)) }
+        (privacy::section(board))
+        (committee::section(board))
+        (evidence::section(board, setting))
+    }
+}
+
+fn released(board: &Board, setting: &Setting<'_>) -> Markup {
+    let digits = Digits::for_cells(board.models.iter().map(|row| &row.field));
+    html! {
+        (result::section(board, digits))
+        (warnings(board))
+        (figures(board))
+        (notices(board))
+        (field::section(board, setting, digits))
+        (slices::section(board, setting, digits))
+        (moves::section(board, digits))
+    }
+}
+
+/// Before the release, or without one: what was pre-registered, and no number.
+fn withheld(board: &Board, setting: &Setting<'_>, reports: u64) -> Markup {
+    html! {
+        section.result aria-label="Result" {
+            p.headline { (phase::sentence(board, reports)) }
+            @if let Some(reason) = &board.abort { p { "Reason given: " q { (reason) } } }
+        }
+        (warnings(board))
+        (notices(board))
+        section aria-labelledby="entered" {
+            h2 #entered { "Models entered" }
+            ul.tags { @for row in &board.models { li { (setting.model(row)) } } }
+            p.note { "A model entered is a model listed: withdrawing it later does not remove its row." }
+        }
+        section aria-labelledby="slices" {
+            h2 #slices { "Slices" }
+            dl.slices-list {
+                @for name in &board.slices {
+                    div {
+                        dt { (name) @if *name == board.clean_slice { span.key { " – stands for the lab" } } }
+                        dd { (description(setting, name)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn warnings(board: &Board) -> Markup {
+    html! {
+        @if !board.trusted {
+            p.banner.warn {
+                strong { span aria-hidden="true" { "⚠ " } "Not accepted by this reader's trust policy. " }
+                "At least one aggregator below is not on it, and one dishonest aggregator can shift any number \
+                 without a trace."
+            }
+        }
+    }
+}
+
+fn notices(board: &Board) -> Markup {
+    html! {
+        @if !board.notices.is_empty() {
+            aside.notices aria-label="Notices" {
+                ul { @for notice in &board.notices { li { (notice) } } }
+            }
+        }
+    }
+}
+
+fn figures(board: &Board) -> Markup {
+    html! {
+        dl.figures {
+            div { dt { "Contributors" } dd { (text::count(board.contributors)) } }
+            div {
+                dt { "Source records, with noise" }
+                @match &board.records {
+                    Some(records) => dd {
+                        "≈ " (text::whole_value(records))
+                        span.interval { " [" (text::whole_interval(records)) "]" }
+                    },
+                    None => dd { "not estimable" },
+                }
+            }
+            div { dt { "Models × slices" } dd { (board.models.len()) " × " (board.slices.len()) } }
+            div { dt { "Privacy per " (unit(board)) } dd { "ε = " (board.epsilon) } }
+        }
+    }
+}
+
+fn description<'a>(setting: &Setting<'a>, name: &str) -> &'a str {
+    setting
+        .slices
+        .iter()
+        .find(|slice| slice.name == name)
+        .map_or("", |slice| &slice.description)
+}
+
+/// What the promise protects, without the words in brackets that say it exactly.
+fn unit(board: &Board) -> &str {
+    board.unit.split_once(" (").map_or(board.unit, |(name, _)| name)
+}
+
+/// The cell that stands for the lab.
+fn clean<'a>(board: &Board, row: &'a ModelRow) -> Option<&'a Cell> {
+    row.slices.get(&board.clean_slice)
+}
+
+/// Field score less clean score, where both are estimated.
+fn change(board: &Board, row: &ModelRow) -> Option<f64> {
+    Some(text::float(row.field.score?) - text::float(clean(board, row)?.score?))
+}

@@ -1,0 +1,38 @@
+//! The public web pages of Fieldmark: views in, HTML out.
+//!
+//! What it does not do: no IO, no clock, no scripts, no loads. Whoever serves the pages turns ledger
+//! views into the structs of [`view`] and sends the markup with [`content_security_policy`].
+//! Everything in a page that an author wrote is escaped; model cards are Markdown with raw HTML and
+//! images disabled.
+//!
+//! ```
+//! use fieldmark_pages::{ChallengesPage, challenges};
+//!
+//! let page = challenges(&ChallengesPage { challenges: Vec::new() }).into_string();
+//! assert!(page.starts_with("<!DOCTYPE html>"));
+//! assert!(!page.contains("<script"));
+//! ```
+
+mod card;
+mod catalogue;
+mod challenge;
+mod challenges;
+mod layout;
+mod leaderboard;
+mod model;
+mod phase;
+mod status;
+mod text;
+pub mod view;
+
+pub use card::CARD_BYTES_MAX;
+pub use catalogue::catalogue;
+pub use challenge::{challenge, standalone};
+pub use challenges::challenges;
+pub use layout::content_security_policy;
+pub use model::model;
+pub use status::{not_found, status};
+pub use view::{
+    Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ModelPage, Placement,
+    ReleaseSummary, StatusPage, Version,
+};

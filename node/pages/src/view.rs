@@ -1,0 +1,190 @@
+//! What each page shows, as plain values. Times are milliseconds since 1970 in UTC, sizes are bytes.
+
+use fieldmark_node_core::board::{Board, Cell};
+use fieldmark_protocol::challenge::Slice;
+use fieldmark_protocol::release::Release;
+use fieldmark_protocol::{PublicKey, RecordId};
+
+/// Who signed something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Author {
+    /// The identity.
+    pub identity: PublicKey,
+    /// The name of its profile, which nobody vouches for.
+    pub name: Option<String>,
+}
+
+/// The catalogue: releases that match a search.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CataloguePage {
+    /// Text searched for, as typed; empty for all.
+    pub text: String,
+    /// Tag searched for; empty for all.
+    pub tag: String,
+    /// Releases to show, in order.
+    pub releases: Vec<ReleaseSummary>,
+    /// Releases that match, shown or not.
+    pub total: u64,
+}
+
+/// One release in the catalogue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReleaseSummary {
+    /// The Release record.
+    pub id: RecordId,
+    /// Name of the model.
+    pub name: String,
+    /// Version of the release.
+    pub version: String,
+    /// Who published it.
+    pub author: Author,
+    /// Its licence, as the author states it.
+    pub license: String,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// What it does, as the author states it.
+    pub task: String,
+    /// One paragraph of the author's.
+    pub summary: String,
+    /// Bytes of all artifacts.
+    pub size_bytes: u64,
+    /// When its record was signed.
+    pub published_at_ms: u64,
+    /// Whether its author withdrew it since.
+    pub withdrawn: bool,
+}
+
+/// One release with its card.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelPage {
+    /// The Release record.
+    pub id: RecordId,
+    /// Who published it.
+    pub author: Author,
+    /// The manifest.
+    pub release: Release,
+    /// When its record was signed.
+    pub published_at_ms: u64,
+    /// Whether its author withdrew it since.
+    pub withdrawn: bool,
+    /// Whether every artifact is on this node.
+    pub held: bool,
+    /// The package's card in Markdown, if this node has it; cut after [`crate::CARD_BYTES_MAX`].
+    pub card: Option<String>,
+    /// The model's other releases, newest first.
+    pub versions: Vec<Version>,
+    /// Challenges it is entered in.
+    pub placements: Vec<Placement>,
+}
+
+/// Another release of the same model.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Version {
+    /// The Release record.
+    pub id: RecordId,
+    /// Its version.
+    pub version: String,
+    /// Whether its author withdrew it since.
+    pub withdrawn: bool,
+}
+
+/// How a release did in a challenge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Placement {
+    /// The Challenge record.
+    pub challenge: RecordId,
+    /// Name of the challenge.
+    pub name: String,
+    /// Phase of its batch, as [`fieldmark_node_core::io::phase_name`] gives it.
+    pub phase: String,
+    /// Best and worst rank it could have, once released.
+    pub rank: Option<[u16; 2]>,
+    /// Models in the challenge.
+    pub models: u64,
+    /// Its field score, once released.
+    pub field: Option<Cell>,
+}
+
+/// All challenges a node knows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChallengesPage {
+    /// The challenges, in order.
+    pub challenges: Vec<ChallengeSummary>,
+}
+
+/// One challenge in the list.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ChallengeSummary {
+    /// The Challenge record.
+    pub id: RecordId,
+    /// Its name.
+    pub name: String,
+    /// The scenario, for people.
+    pub scenario: String,
+    /// Phase of its batch, as [`fieldmark_node_core::io::phase_name`] gives it.
+    pub phase: String,
+    /// Models entered.
+    pub models: u64,
+    /// Slices measured.
+    pub slices: u64,
+    /// Reports received or accepted so far.
+    pub reports: u64,
+    /// Fewest reports that are released.
+    pub min_batch: u32,
+    /// ε per source record.
+    pub epsilon: f64,
+    /// Reports are taken from here.
+    pub opens_at_ms: u64,
+    /// Until here.
+    pub closes_at_ms: u64,
+    /// `name@version` of the highest field score, once released.
+    pub leader: Option<String>,
+}
+
+/// One challenge with its leaderboard.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ChallengePage<'a> {
+    /// The leaderboard, whatever its phase.
+    pub board: &'a Board,
+    /// The slices with words for people.
+    pub slices: &'a [Slice],
+    /// Who signed the challenge.
+    pub operator: Option<&'a Author>,
+    /// Reports are taken from here (the leader's clock).
+    pub opens_at_ms: u64,
+    /// Until here.
+    pub closes_at_ms: u64,
+    /// The window ends early with this many reports; 0: only by time.
+    pub reports_expected: u32,
+    /// Reports received so far, where this node knows.
+    pub reports: Option<u64>,
+}
+
+/// What a node tells the public about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusPage {
+    /// The node's name.
+    pub node: String,
+    /// The network it belongs to.
+    pub network: String,
+    /// Version of the program.
+    pub version: String,
+    /// Who answers for it.
+    pub identity: PublicKey,
+    /// The node's own key.
+    pub node_key: PublicKey,
+    /// Its roles: `aggregator`, `contributor`, `provider`, …
+    pub roles: Vec<String>,
+    /// Peers connected.
+    pub peers: u64,
+    /// Logs held.
+    pub logs: u64,
+    /// Records held.
+    pub records: u64,
+    /// Logs that ended in a fork.
+    pub forks: u64,
+    /// Releases known.
+    pub releases: u64,
+    /// Challenges known.
+    pub challenges: u64,
+}

@@ -1,0 +1,311 @@
+//! Runs releases on private datasets: the `Evaluate` port of the machines, and local scores.
+//!
+//! Every prediction is made by an isolated runner. What the model returns is hostile until its shape
+//! and its numbers are checked here.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use fieldmark_fl::schema::{RecordOutcome, Schema, SchemaParams};
+use fieldmark_ledger::catalogue;
+use fieldmark_node_core::io::{CommandError, Dataset};
+use fieldmark_node_core::{blobs, datasets};
+use fieldmark_node_data::Source;
+use fieldmark_protocol::RecordId;
+use fieldmark_protocol::release::Release;
+use fieldmark_supervisor::{Runner, RunnerSpec, RunnerStatus, SupervisorConfig, tensor_f32, tensor_values_f32};
+use serde_json::json;
+
+use crate::handle::NodeHandle;
+
+/// Source records evaluated at a time.
+const CHUNK: usize = 256;
+
+/// One runner per release in use.
+#[derive(Debug)]
+pub struct Runners {
+    config: SupervisorConfig,
+    running: Mutex<BTreeMap<RecordId, Runner>>,
+}
+
+impl Runners {
+    /// Runners under these limits; none is started yet.
+    #[must_use]
+    pub fn new(config: SupervisorConfig) -> Self {
+        Self { config, running: Mutex::default() }
+    }
+
+    /// The limits and binaries in use.
+    #[must_use]
+    pub fn config(&self) -> &SupervisorConfig {
+        &self.config
+    }
+
+    /// State of every runner.
+    #[must_use]
+    pub fn status(&self) -> Vec<RunnerStatus> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).values().map(Runner::status).collect()
+    }
+
+    /// The runner of a release; starts it when there is none.
+    ///
+    /// # Errors
+    /// `not-found` when the release or its artifacts are not here, `runner` when it does not start.
+    pub async fn runner(&self, node: &NodeHandle, id: RecordId) -> Result<Runner, CommandError> {
+        let held = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(runner) = held {
+            return Ok(runner);
+        }
+        let release = release(node, id)?;
+        let spec = spec(node, id, &release)?;
+        let runner = Runner::start(&self.config, spec).await;
+        let runner = runner.map_err(|e| CommandError::new("runner", e.to_string()))?;
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(running.entry(id).or_insert(runner).clone())
+    }
+
+    /// Ends every runner.
+    pub fn stop(&self) {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    /// Ends the runners of these releases, which free their memory.
+    fn release(&self, ids: &[RecordId]) {
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        for id in ids {
+            running.remove(id);
+        }
+    }
+}
+
+fn storage(error: impl std::fmt::Display) -> CommandError {
+    CommandError::new("storage", error.to_string())
+}
+
+fn release(node: &NodeHandle, id: RecordId) -> Result<Release, CommandError> {
+    let view = catalogue::release(&node.store, &id).map_err(storage)?;
+    let missing = || CommandError::new("not-found", format!("no release {} is known here", id.short()));
+    Ok(view.ok_or_else(missing)?.release)
+}
+
+fn spec(node: &NodeHandle, id: RecordId, release: &Release) -> Result<RunnerSpec, CommandError> {
+    let name = format!("{}@{}", release.name, release.version);
+    let entry = release.entry_artifact().map(|a| fieldmark_blobs::BlobHash(*a.blake3.as_bytes()));
+    let path = entry.and_then(|hash| node.blobs.path_of(&hash));
+    let here = blobs::is_complete(&node.store, &id).map_err(storage)?;
+    let Some(path) = path.filter(|_| here) else {
+        let message = format!("the artifacts of {name} are not here; fetch them with `fieldmark pull {name}`");
+        return Err(CommandError::new("not-found", message));
+    };
+    if release.runtime != "torchscript" {
+        let message = format!("{name} needs the runtime '{}', this runner has torchscript", release.runtime);
+        return Err(CommandError::new("runner", message));
+    }
+    Ok(RunnerSpec::new(name, path)
+        .inputs(release.inputs.iter().map(|t| t.name.clone()))
+        .outputs(release.outputs.iter().map(|t| t.name.clone())))
+}
+
+/// A model that can be scored on a dataset.
+struct Candidate {
+    name: String,
+    runner: Runner,
+    release: Release,
+}
+
+async fn candidate(node: &NodeHandle, id: RecordId, data: &Dataset) -> Result<Candidate, CommandError> {
+    let release = release(node, id)?;
+    let name = format!("{}@{}", release.name, release.version);
+    let unfit = |detail: String| CommandError::new("invalid", format!("dataset '{}' and {name}: {detail}", data.name));
+    let [input] = release.inputs.as_slice() else {
+        return Err(unfit(format!("the model takes {} inputs, a dataset has one", release.inputs.len())));
+    };
+    let features: i64 = input.shape.iter().skip(1).product();
+    let batched = input.shape.first() == Some(&-1) && input.shape.iter().skip(1).all(|d| *d > 0);
+    if !batched || input.datatype != "FP32" || u64::try_from(features) != Ok(data.features) {
+        return Err(unfit(format!(
+            "the model takes {} {:?}, the dataset has {} numbers a row",
+            input.datatype, input.shape, data.features
+        )));
+    }
+    if let Some(label) = data.labels.iter().find(|l| !release.labels.contains(l)) {
+        return Err(unfit(format!("the dataset has the label '{label}', the model knows {:?}", release.labels)));
+    }
+    let runner = node.runners.runner(node, id).await?;
+    Ok(Candidate { name, runner, release })
+}
+
+/// Label index and confidence for each row of one slice.
+async fn predict(candidate: &Candidate, rows: &[&[f32]]) -> Result<Vec<(usize, f32)>, CommandError> {
+    let fail = |detail: String| CommandError::new("runner", format!("{}: {detail}", candidate.name));
+    let Some(input) = candidate.release.inputs.first() else { return Ok(Vec::new()) };
+    let mut shape = input.shape.clone();
+    if let Some(first) = shape.first_mut() {
+        *first = i64::try_from(rows.len()).unwrap_or(i64::MAX);
+    }
+    let values = rows.concat();
+    let outputs = candidate.runner.infer(vec![tensor_f32(&input.name, &shape, &values)]).await;
+    let outputs = outputs.map_err(|e| CommandError::new("runner", e.to_string()))?;
+    let output = outputs.first().ok_or_else(|| fail("the model returned nothing".into()))?;
+    let scores = tensor_values_f32(output).map_err(|e| fail(e.to_string()))?;
+    let classes = candidate.release.labels.len();
+    if classes == 0 || scores.len() != rows.len() * classes {
+        return Err(fail(format!(
+            "the model returned {} numbers for {} rows and {classes} labels",
+            scores.len(),
+            rows.len()
+        )));
+    }
+    scores.chunks_exact(classes).map(|row| top(row).ok_or_else(|| fail("the model returned NaN".into()))).collect()
+}
+
+/// The best class and its softmax probability; `None` when a score is not a number.
+fn top(row: &[f32]) -> Option<(usize, f32)> {
+    let (mut best, mut at) = (f32::NEG_INFINITY, 0);
+    for (index, score) in row.iter().enumerate() {
+        if score.is_nan() {
+            return None;
+        }
+        if *score > best {
+            (best, at) = (*score, index);
+        }
+    }
+    let total: f32 = row.iter().map(|score| (score - best).exp()).sum();
+    Some((at, if total.is_finite() && total > 0.0 { 1.0 / total } else { 1.0 }))
+}
+
+/// Outcomes of every candidate on a chunk of source records.
+async fn outcomes(
+    candidates: &[Candidate],
+    slices: &[String],
+    chunk: &[Source],
+) -> Result<Vec<RecordOutcome>, CommandError> {
+    let empty = RecordOutcome { correct: Vec::new(), confidence: Vec::new() };
+    let mut found = vec![empty; chunk.len()];
+    for candidate in candidates {
+        let mut columns = Vec::with_capacity(slices.len());
+        for slice in slices {
+            let rows: Vec<&[f32]> =
+                chunk.iter().filter_map(|s| s.views.get(slice).map(Vec::as_slice)).collect();
+            if rows.len() != chunk.len() {
+                let message = format!("a source record has no view of the slice '{slice}'");
+                return Err(CommandError::new("invalid", message));
+            }
+            columns.push(predict(candidate, &rows).await?);
+        }
+        for (at, (outcome, source)) in found.iter_mut().zip(chunk).enumerate() {
+            let label = candidate.release.labels.iter().position(|l| *l == source.label);
+            let of = columns.iter().filter_map(|column| column.get(at));
+            outcome.correct.push(of.clone().map(|(class, _)| Some(*class) == label).collect());
+            outcome.confidence.push(of.map(|(_, confidence)| *confidence).collect());
+        }
+    }
+    Ok(found)
+}
+
+/// Reads the dataset in chunks, off the async threads, and evaluates each.
+async fn run(
+    node: &NodeHandle,
+    releases: &[RecordId],
+    data: &Dataset,
+    slices: &[String],
+    mut take: impl FnMut(Vec<RecordOutcome>),
+) -> Result<(), CommandError> {
+    let mut candidates = Vec::with_capacity(releases.len());
+    for id in releases {
+        candidates.push(candidate(node, *id, data).await?);
+    }
+    let (send, mut receive) = tokio::sync::mpsc::channel(2);
+    let data = data.clone();
+    let reader = tokio::task::spawn_blocking(move || read(&data, &send));
+    while let Some(chunk) = receive.recv().await {
+        take(outcomes(&candidates, slices, &chunk).await?);
+    }
+    match reader.await {
+        Ok(result) => result,
+        Err(_) => Err(storage("reading the dataset was interrupted")),
+    }
+}
+
+fn read(data: &Dataset, send: &tokio::sync::mpsc::Sender<Vec<Source>>) -> Result<(), CommandError> {
+    let unreadable = |e: fieldmark_node_data::DataError| CommandError::new("invalid", e.to_string());
+    let file = fieldmark_node_data::open(&data.path).map_err(unreadable)?;
+    if file.summary().version != data.version {
+        let message = format!(
+            "{} changed since it was added as dataset '{}'; add it again with `fieldmark dataset add`",
+            data.path, data.name
+        );
+        return Err(CommandError::new("conflict", message));
+    }
+    let mut chunk = Vec::with_capacity(CHUNK);
+    for source in file.records().map_err(unreadable)? {
+        chunk.push(source.map_err(unreadable)?);
+        if chunk.len() == CHUNK && send.blocking_send(std::mem::take(&mut chunk)).is_err() {
+            return Ok(());
+        }
+    }
+    if !chunk.is_empty() {
+        // The other side left only when it already has an error of its own.
+        let _ = send.blocking_send(chunk);
+    }
+    Ok(())
+}
+
+fn find(node: &NodeHandle, name: &str) -> Result<Dataset, CommandError> {
+    let data = datasets::dataset(&node.store, name).map_err(storage)?;
+    let missing = || {
+        CommandError::new("not-found", format!("no dataset '{name}'; `fieldmark dataset list` shows them"))
+    };
+    data.ok_or_else(missing)
+}
+
+/// The `Evaluate` port: the values of the task's statistics.
+pub(crate) async fn measure(
+    node: &NodeHandle,
+    releases: &[RecordId],
+    dataset: &str,
+    slices: &[String],
+    schema: &SchemaParams,
+) -> Result<Vec<u64>, CommandError> {
+    let data = find(node, dataset)?;
+    let schema = Schema::new(schema).map_err(|e| CommandError::new("invalid", e.to_string()))?;
+    let mut all = Vec::new();
+    let result = run(node, releases, &data, slices, |outcomes| all.extend(outcomes)).await;
+    node.runners.release(releases);
+    result?;
+    let measurement = schema.measure(&all).map_err(|e| CommandError::new("invalid", e.to_string()))?;
+    Ok(measurement.values().to_vec())
+}
+
+/// Local scores by model and slice.
+pub(crate) async fn local(
+    node: &NodeHandle,
+    releases: &[RecordId],
+    dataset: &str,
+) -> Result<serde_json::Value, CommandError> {
+    let data = find(node, dataset)?;
+    let counts = Arc::new(Mutex::new((0u64, vec![vec![0u64; data.slices.len()]; releases.len()])));
+    run(node, releases, &data, &data.slices, |outcomes| {
+        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+        for outcome in outcomes {
+            counts.0 += 1;
+            for (row, correct) in counts.1.iter_mut().zip(&outcome.correct) {
+                for (cell, hit) in row.iter_mut().zip(correct) {
+                    *cell += u64::from(*hit);
+                }
+            }
+        }
+    })
+    .await?;
+    let (records, counts) = counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let mut models = Vec::new();
+    for (id, row) in releases.iter().zip(counts) {
+        let release = release(node, *id)?;
+        let rate = |count: u64| count as f64 / records.max(1) as f64;
+        let slices: BTreeMap<&String, f64> = data.slices.iter().zip(row.iter().map(|c| rate(*c))).collect();
+        let mean = slices.values().sum::<f64>() / slices.len().max(1) as f64;
+        let name = format!("{}@{}", release.name, release.version);
+        models.push(json!({"release": id, "name": name, "score": mean, "slices": slices}));
+    }
+    Ok(json!({"dataset": data.name, "records": records, "models": models}))
+}

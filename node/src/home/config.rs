@@ -1,0 +1,180 @@
+//! `config.toml`: a node's settings and the format version of its data folder.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use fieldmark_protocol::text;
+use serde::{Deserialize, Serialize};
+
+use super::HomeError;
+
+/// Format of the data folder that this version writes.
+pub const FORMAT: u32 = 1;
+/// Oldest format that can be loaded.
+const FORMAT_MIN: u32 = 1;
+/// Most addresses of a list.
+const ADDRESSES_MAX: usize = 64;
+/// Most bytes of a name that others see.
+const NAME_BYTES_MAX: usize = 64;
+
+/// What a node does for others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Role {
+    /// Sits on committees.
+    Aggregator,
+    /// Sends reports about its own datasets.
+    Contributor,
+    /// Serves the blobs it holds.
+    Provider,
+}
+
+impl Role {
+    /// Its name in files and options.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aggregator => "aggregator",
+            Self::Contributor => "contributor",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+/// A node's settings. Options of `fieldmark node run` override them for one run.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Format of the data folder.
+    pub format: u32,
+    /// Name that others see: 1 to 64 bytes.
+    pub name: String,
+    /// Network to join: 1 to 32 of `a-z 0-9 -`. Nodes of different networks never talk.
+    pub network: String,
+    /// What the node does for others. Default: contributor and provider.
+    #[serde(default = "default_roles")]
+    pub roles: Vec<Role>,
+    /// libp2p addresses to listen on. Default: any free QUIC port on all interfaces.
+    #[serde(default = "default_listen")]
+    pub listen: Vec<String>,
+    /// libp2p addresses of nodes to join through. Default: none.
+    #[serde(default)]
+    pub bootstrap: Vec<String>,
+    /// Where the private API listens. Default: a free port on loopback.
+    #[serde(default = "loopback")]
+    pub api: SocketAddr,
+    /// Where the public pages listen. Default: nowhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<SocketAddr>,
+    /// Where blobs are served. Default: a free port on loopback.
+    #[serde(default = "loopback")]
+    pub blobs: SocketAddr,
+    /// Whether nodes on the same LAN find each other. Default: false.
+    #[serde(default)]
+    pub mdns: bool,
+    /// Most bytes of blobs kept. Default: 50 GiB.
+    #[serde(default = "default_quota")]
+    pub blob_bytes_max: u64,
+    /// Largest ε of a task this node takes part in, 0.01 to 20. Default: 10.
+    #[serde(default = "default_epsilon")]
+    pub epsilon_max: f64,
+}
+
+fn default_roles() -> Vec<Role> {
+    vec![Role::Contributor, Role::Provider]
+}
+
+fn default_listen() -> Vec<String> {
+    vec!["/ip4/0.0.0.0/udp/0/quic-v1".to_owned()]
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+const fn default_quota() -> u64 {
+    50 << 30
+}
+
+const fn default_epsilon() -> f64 {
+    10.0
+}
+
+impl Config {
+    /// Default settings.
+    #[must_use]
+    pub fn new(name: String, network: String, mut roles: Vec<Role>) -> Self {
+        if roles.is_empty() {
+            roles = default_roles();
+        }
+        roles.sort();
+        roles.dedup();
+        Self {
+            format: FORMAT,
+            name,
+            network,
+            roles,
+            listen: default_listen(),
+            bootstrap: Vec::new(),
+            api: loopback(),
+            pages: None,
+            blobs: loopback(),
+            mdns: false,
+            blob_bytes_max: default_quota(),
+            epsilon_max: default_epsilon(),
+        }
+    }
+
+    /// Parses and checks `config.toml`. The format is looked at first, so that a newer file is told
+    /// from a damaged one.
+    pub(super) fn parse(path: &Path, text: &str) -> Result<Self, HomeError> {
+        let damaged = |e: toml::de::Error| HomeError::damaged(path, e.to_string());
+        let table: toml::Table = toml::from_str(text).map_err(damaged)?;
+        let format = table.get("format").and_then(toml::Value::as_integer);
+        let found = format.ok_or_else(|| HomeError::damaged(path, "there is no 'format = 1'"))?;
+        if found > i64::from(FORMAT) {
+            return Err(HomeError::Newer { path: path.to_owned(), found, known: FORMAT });
+        }
+        if found < i64::from(FORMAT_MIN) {
+            return Err(HomeError::Older { path: path.to_owned(), found, known: FORMAT_MIN });
+        }
+        let config: Self = toml::from_str(text).map_err(damaged)?;
+        config.check(path)?;
+        Ok(config)
+    }
+
+    /// Checks every bound.
+    pub(super) fn check(&self, path: &Path) -> Result<(), HomeError> {
+        let invalid = |detail: String| Err(HomeError::Invalid { path: path.to_owned(), detail });
+        if self.name.trim().is_empty() {
+            return invalid("the name is empty".to_owned());
+        }
+        if let Err(error) = text::free("the name", &self.name, NAME_BYTES_MAX) {
+            return invalid(error.to_string());
+        }
+        let network = &self.network;
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if !(1..=32).contains(&network.len()) || !network.chars().all(fits) {
+            return invalid(format!("network '{network}' is not 1 to 32 of a-z, 0-9 and '-'"));
+        }
+        if self.listen.len() > ADDRESSES_MAX || self.bootstrap.len() > ADDRESSES_MAX {
+            return invalid(format!("more than {ADDRESSES_MAX} addresses in listen or bootstrap"));
+        }
+        if !self.api.ip().is_loopback() {
+            let api = self.api;
+            return invalid(format!(
+                "api = \"{api}\" is not on loopback; the private API is for this machine, use 'pages' for others"
+            ));
+        }
+        if !(0.01..=20.0).contains(&self.epsilon_max) {
+            return invalid(format!("epsilon_max = {} is not 0.01 to 20", self.epsilon_max));
+        }
+        Ok(())
+    }
+
+    /// The text of `config.toml`.
+    pub(super) fn to_toml(&self) -> String {
+        toml::to_string(self).unwrap_or_default()
+    }
+}

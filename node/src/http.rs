@@ -1,0 +1,115 @@
+//! HTTP of a node: the private API for the command line and programs of this machine, and the public
+//! pages.
+//!
+//! The API listens on loopback only, wants the data folder's token with every request, and refuses
+//! requests whose `Host` or `Origin` is not this machine (see [`guard`]). The pages need no token, change
+//! nothing and may be bound elsewhere. Handlers translate between JSON, commands and views, and decide
+//! nothing. What they read from the store they read on a blocking thread.
+//!
+//! | path under `/api/v1` | handlers |
+//! | --- | --- |
+//! | `status`, `events`, `shutdown` | `node` |
+//! | `releases`, `releases/{ref}`, `pulls` | [`models`] |
+//! | `infer`, `evaluate` | `runs` |
+//! | `datasets`, `budgets` | `datasets` |
+//! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board` | [`challenges`] |
+
+pub mod challenges;
+pub mod failure;
+pub mod guard;
+pub mod models;
+pub mod spec;
+
+mod connections;
+mod datasets;
+mod extract;
+mod node;
+mod pages;
+mod runs;
+
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use axum::{Router, middleware};
+use fieldmark_protocol::machine::Read;
+use tokio::net::TcpListener;
+
+use crate::handle::NodeHandle;
+use connections::Connections;
+use failure::Failure;
+use guard::Guard;
+
+/// Most bytes of a request, but for [`INFER_BYTES_MAX`].
+pub const BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Most bytes of a request with inputs for a model.
+pub const INFER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// The private API.
+pub fn api(handle: NodeHandle) -> Router {
+    let guard = Guard::new(handle.home.token());
+    let routes = Router::new()
+        .route("/status", get(node::status))
+        .route("/events", get(node::events))
+        .route("/shutdown", post(node::shutdown))
+        .route("/releases", get(models::list).post(models::publish))
+        .route("/releases/{reference}", get(models::show))
+        .route("/pulls", post(models::pull))
+        .route("/infer", post(runs::infer).layer(DefaultBodyLimit::max(INFER_BYTES_MAX)))
+        .route("/evaluate", post(runs::evaluate))
+        .route("/datasets", get(datasets::list).post(datasets::add))
+        .route("/budgets", get(datasets::budgets))
+        .route("/challenges", get(challenges::list).post(challenges::create))
+        .route("/challenges/{reference}", get(challenges::show))
+        .route("/challenges/{reference}/join", post(challenges::join))
+        .route("/challenges/{reference}/abort", post(challenges::abort))
+        .route("/challenges/{reference}/board", get(challenges::board).post(challenges::board_under))
+        .fallback(|| async { Failure::not_found("there is nothing under this path of the API") })
+        .method_not_allowed_fallback(|| async {
+            Failure::invalid("this path of the API does not take this method")
+        });
+    Router::new()
+        .nest("/api/v1", routes)
+        .fallback(|| async { Failure::not_found("the API is under /api/v1") })
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(guard, guard::check))
+        .with_state(handle)
+}
+
+/// The public pages.
+pub fn pages(handle: NodeHandle) -> Router {
+    Router::new()
+        .route("/", get(pages::catalogue))
+        .route("/models/{id}", get(pages::model))
+        .route("/challenges", get(pages::challenges))
+        .route("/challenges/{id}", get(pages::challenge))
+        .route("/challenges/{id}/board.json", get(pages::board))
+        .route("/status", get(pages::status))
+        .route("/healthz", get(|| async { "ok\n" }))
+        .fallback(pages::nowhere)
+        .layer(DefaultBodyLimit::max(0))
+        .layer(middleware::map_response(pages::secured))
+        .with_state(handle)
+}
+
+/// Serves until the task is ended; how many connections are open at a time is bounded.
+pub async fn serve(listener: TcpListener, router: Router, handle: NodeHandle) {
+    let connections = Connections::new(listener);
+    if let Err(error) = axum::serve(connections, router).await {
+        tracing::error!(node = %handle.home.path().display(), %error, "HTTP ended");
+    }
+}
+
+/// Reads from the store where it holds up nobody.
+async fn read<T: Send + 'static>(
+    handle: &NodeHandle,
+    view: impl FnOnce(&dyn Read) -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    let store = handle.store.clone();
+    blocking(move || view(&store)).await
+}
+
+/// Runs disk or processor work on a blocking thread.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::internal("the work was interrupted"))?
+}

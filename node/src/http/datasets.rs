@@ -1,0 +1,95 @@
+//! Private datasets this node was told of, and the budgets of their sources. The data stays where it is.
+
+use std::path::PathBuf;
+
+use axum::Json;
+use axum::extract::State;
+use fieldmark_node_core::datasets::{self, BudgetView};
+use fieldmark_node_core::io::{Command, Dataset, Reply};
+use serde::{Deserialize, Serialize};
+
+use super::extract::Body;
+use super::failure::Failure;
+use crate::handle::NodeHandle;
+
+/// Default ε of a new source's budget.
+const EPSILON: f64 = 4.0;
+/// Default δ of a new source's budget.
+const DELTA: f64 = 1e-6;
+
+/// Known datasets.
+#[derive(Debug, Serialize)]
+pub(super) struct Datasets {
+    datasets: Vec<Dataset>,
+}
+
+/// `GET datasets`
+pub(super) async fn list(State(handle): State<NodeHandle>) -> Result<Json<Datasets>, Failure> {
+    super::read(&handle, |store| Ok(Json(Datasets { datasets: datasets::datasets(store)? }))).await
+}
+
+/// Budgets by source.
+#[derive(Debug, Serialize)]
+pub(super) struct Budgets {
+    budgets: Vec<BudgetView>,
+}
+
+/// `GET budgets`
+pub(super) async fn budgets(State(handle): State<NodeHandle>) -> Result<Json<Budgets>, Failure> {
+    super::read(&handle, |store| Ok(Json(Budgets { budgets: datasets::budgets(store)? }))).await
+}
+
+/// A dataset to take note of.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Add {
+    path: PathBuf,
+    name: String,
+    /// The data source; its name by default. A new version of a known source goes on with its budget.
+    source: Option<String>,
+    epsilon: Option<f64>,
+    delta: Option<f64>,
+}
+
+/// What was taken note of.
+#[derive(Debug, Serialize)]
+pub(super) struct Added {
+    dataset: Dataset,
+    /// Whether the source was known before, so that its budget goes on.
+    known_source: bool,
+}
+
+/// `POST datasets`
+pub(super) async fn add(
+    State(handle): State<NodeHandle>,
+    Body(add): Body<Add>,
+) -> Result<Json<Added>, Failure> {
+    if !add.path.is_absolute() {
+        return Err(Failure::invalid("'path' must be an absolute path"));
+    }
+    let (epsilon, delta) = (add.epsilon.unwrap_or(EPSILON), add.delta.unwrap_or(DELTA));
+    let dataset = super::blocking(move || {
+        let file = fieldmark_node_data::open(&add.path)?;
+        let summary = file.summary().clone();
+        Ok(Dataset {
+            source: add.source.unwrap_or_else(|| add.name.clone()),
+            name: add.name,
+            version: summary.version,
+            path: add.path.to_string_lossy().into_owned(),
+            records: summary.records,
+            rows: summary.rows,
+            slices: summary.slices,
+            features: summary.features,
+            labels: summary.labels,
+        })
+    })
+    .await?;
+    let command = Command::AddDataset { dataset: dataset.clone(), epsilon, delta };
+    let Reply::DatasetAdded { known_source } = handle.command(command).await? else {
+        return Err(super::models::unexpected());
+    };
+    // The node may have found that the content belongs to another source it knows.
+    let name = dataset.name.clone();
+    let stored = super::read(&handle, move |store| Ok(datasets::dataset(store, &name)?)).await?;
+    Ok(Json(Added { dataset: stored.unwrap_or(dataset), known_source }))
+}

@@ -1,0 +1,328 @@
+//! What an operator writes to pose a challenge, resolved into the task and challenge that are signed,
+//! and the plan: what accuracy to expect before anything is signed.
+
+use std::collections::BTreeSet;
+
+use fieldmark_fl::interval::{self, Expected};
+use fieldmark_fl::privacy::{self, Delta, Epsilon, PrivacyError};
+use fieldmark_fl::schema::{Schema, SchemaError, SchemaParams, Statistics as SchemaStatistics};
+use fieldmark_ledger::catalogue::{self, ResolveError};
+use fieldmark_ledger::identity::{self, Certified};
+use fieldmark_protocol::address::Roles;
+use fieldmark_protocol::challenge::{Challenge, Slice};
+use fieldmark_protocol::machine::{Read, StoreError};
+use fieldmark_protocol::task::{Aggregator, Eligibility, Privacy, Statistics, Task};
+use fieldmark_protocol::{PublicKey, RecordId};
+use serde::{Deserialize, Serialize};
+
+/// Score for which half-widths are planned.
+const SCORE: f64 = 0.8;
+
+/// A challenge as its operator writes it (`SPEC.toml`).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ChallengeSpec {
+    /// Its name.
+    pub name: String,
+    /// The scenario, for people.
+    #[serde(default)]
+    pub scenario: String,
+    /// The slice that stands for the laboratory.
+    pub clean_slice: String,
+    /// References to releases: `name`, `name@version`, `author/name` or a record id.
+    pub models: Vec<String>,
+    /// Aggregators, leader first: an identity, a node key, or a published name.
+    pub committee: Vec<String>,
+    /// ε per source record, 0.01 to 20.
+    pub epsilon: f64,
+    /// δ, 1e-12 to 1e-3.
+    pub delta: f64,
+    /// Most source records that one report may count.
+    pub records_max: u32,
+    /// Length of the window in seconds, from now.
+    pub window_seconds: u64,
+    /// Fewest reports that are released.
+    pub min_batch: u32,
+    /// The window ends early with this many reports. Default: only by time.
+    #[serde(default)]
+    pub reports_expected: u32,
+    /// Who may contribute: identities or published names. Absent: anyone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub eligible: Option<Vec<String>>,
+    /// Squared sums for paired intervals. Default: true.
+    #[serde(default = "yes")]
+    pub paired: bool,
+    /// Confidence sums for calibration. Default: true.
+    #[serde(default = "yes")]
+    pub calibration: bool,
+    /// The slices, in the order of the board.
+    #[serde(rename = "slice")]
+    pub slices: Vec<SliceSpec>,
+}
+
+/// A slice of a challenge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SliceSpec {
+    /// Its name, as datasets have it.
+    pub name: String,
+    /// What condition it is.
+    #[serde(default)]
+    pub description: String,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// What a challenge would give, before anything is signed.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// σ² of each aggregator's noise.
+    pub sigma_squared: u64,
+    /// Squared sensitivity of one source record.
+    pub l2_squared: u64,
+    /// Half-widths of 95% intervals for several numbers of source records, at a score of 0.8.
+    pub expected: Vec<PlanRow>,
+}
+
+/// Half-widths for one number of records, in fractions of 1.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct PlanRow {
+    /// Reports assumed, each with as many records as it may count.
+    pub reports: u32,
+    /// Source records they make.
+    pub records: u64,
+    /// Of a model's field score.
+    pub field: f64,
+    /// Of one slice.
+    pub slice: f64,
+    /// Of the difference of two models' field scores.
+    pub difference: f64,
+    /// The part of `field` that is noise.
+    pub field_noise: f64,
+}
+
+/// A specification that makes no challenge.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A model is not known or not unique.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// An aggregator or contributor is not known.
+    #[error("committee or eligible: nobody called '{text}' is known here; give an identity, or connect to their node first")]
+    NoNode {
+        /// As written.
+        text: String,
+    },
+    /// Several fit.
+    #[error("committee or eligible: '{text}' fits {}; give the key of the one that is meant", found.join(", "))]
+    Several {
+        /// As written.
+        text: String,
+        /// What fits.
+        found: Vec<String>,
+    },
+    /// The identity has no node that aggregates.
+    #[error("committee: '{text}' has no node that aggregates; its owner makes one with `fieldmark init --role aggregator`")]
+    NoAggregator {
+        /// As written.
+        text: String,
+    },
+    /// The statistics make no schema.
+    #[error("models, slices or records_max: {0}")]
+    Schema(#[from] SchemaError),
+    /// ε or δ is out of range.
+    #[error("epsilon or delta: {0}")]
+    Privacy(#[from] PrivacyError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ChallengeSpec {
+    fn schema(&self) -> Result<Schema, SchemaError> {
+        let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+        Schema::new(&SchemaParams {
+            models: count(self.models.len()),
+            slices: count(self.slices.len()),
+            cap: self.records_max,
+            statistics: SchemaStatistics { paired: self.paired, calibration: self.calibration },
+        })
+    }
+
+    /// The privacy parameters: ε and δ rounded to what a task can carry, and the noise they need.
+    fn privacy(&self, schema: &Schema) -> Result<Privacy, PrivacyError> {
+        let (epsilon, delta) = (Epsilon::new(self.epsilon)?, Delta::new(self.delta)?);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and positive")]
+        let (epsilon_micro, delta_pico) =
+            ((epsilon.value() * 1e6).round() as u64, (delta.value() * 1e12).round() as u64);
+        let l2_squared = schema.l2_sensitivity_squared();
+        let mut privacy = Privacy { epsilon_micro, delta_pico, sigma_squared: 1, l2_squared };
+        let promised = (Epsilon::new(privacy.epsilon())?, Delta::new(privacy.delta())?);
+        privacy.sigma_squared = privacy::calibrate(l2_squared, promised.0, promised.1)?.sigma_squared;
+        Ok(privacy)
+    }
+
+    /// What accuracy to expect. Needs no node.
+    ///
+    /// # Errors
+    /// [`SpecError::Schema`] and [`SpecError::Privacy`].
+    pub fn plan(&self) -> Result<Plan, SpecError> {
+        let schema = self.schema()?;
+        let privacy = self.privacy(&schema)?;
+        let aggregators = u8::try_from(self.committee.len()).unwrap_or(u8::MAX);
+        let row = |reports: u32| {
+            let records = u64::from(reports).saturating_mul(u64::from(self.records_max));
+            let width: Expected =
+                interval::expected_half_width(&schema, privacy.sigma_squared, aggregators, records, SCORE);
+            PlanRow {
+                reports,
+                records,
+                field: width.field.total,
+                slice: width.slice.total,
+                difference: width.difference.total,
+                field_noise: width.field.noise,
+            }
+        };
+        let least = self.min_batch.max(1);
+        let reports = BTreeSet::from([least, self.reports_expected.max(least), least.saturating_mul(10)]);
+        Ok(Plan {
+            sigma_squared: privacy.sigma_squared,
+            l2_squared: privacy.l2_squared,
+            expected: reports.into_iter().map(row).collect(),
+        })
+    }
+
+    /// The task and the challenge, with a window that opens at `now_ms`.
+    ///
+    /// # Errors
+    /// [`SpecError`] naming what is not known here. Bounds are checked where the task is signed.
+    pub fn resolve(&self, store: &dyn Read, now_ms: u64) -> Result<(Task, Challenge), SpecError> {
+        let releases = self.models.iter().map(|text| catalogue::resolve(store, text));
+        let statistics = Statistics {
+            releases: releases.collect::<Result<Vec<RecordId>, _>>()?,
+            slices: self.slices.iter().map(|s| s.name.clone()).collect(),
+            records_max: self.records_max,
+            paired: self.paired,
+            calibration: self.calibration,
+        };
+        let committee = self.committee.iter().map(|text| aggregator(store, text));
+        let task = Task {
+            name: self.name.clone(),
+            committee: committee.collect::<Result<_, _>>()?,
+            statistics,
+            privacy: self.privacy(&self.schema()?)?,
+            eligibility: match &self.eligible {
+                None => Eligibility::Open,
+                Some(list) => {
+                    Eligibility::List(list.iter().map(|t| identity_of(store, t)).collect::<Result<_, _>>()?)
+                }
+            },
+            min_batch: self.min_batch,
+            reports_expected: self.reports_expected,
+            opens_at_ms: now_ms,
+            closes_at_ms: now_ms.saturating_add(self.window_seconds.saturating_mul(1000)),
+            window: 0,
+        };
+        let slice = |s: &SliceSpec| Slice { name: s.name.clone(), description: s.description.clone() };
+        let challenge = Challenge {
+            name: self.name.clone(),
+            scenario: self.scenario.clone(),
+            // Filled in when the task is signed.
+            task: RecordId::new([0; 32]),
+            slices: self.slices.iter().map(slice).collect(),
+            clean_slice: self.clean_slice.clone(),
+            metric: "accuracy".to_owned(),
+        };
+        Ok((task, challenge))
+    }
+}
+
+/// The identity that a key or published name means.
+fn identity_of(store: &dyn Read, text: &str) -> Result<PublicKey, SpecError> {
+    if let Ok(key) = text.parse::<PublicKey>() {
+        return Ok(key);
+    }
+    let mut found = Vec::new();
+    for key in identity::identities(store)? {
+        if identity::name(store, &key)?.as_deref() == Some(text) {
+            found.push(key);
+        }
+    }
+    match found.as_slice() {
+        [] => Err(SpecError::NoNode { text: text.to_owned() }),
+        [one] => Ok(*one),
+        several => {
+            let found = several.iter().map(PublicKey::to_string).collect();
+            Err(SpecError::Several { text: text.to_owned(), found })
+        }
+    }
+}
+
+/// The seat that a node key, an identity or a published name means.
+fn aggregator(store: &dyn Read, text: &str) -> Result<Aggregator, SpecError> {
+    let seat = |c: &Certified| Aggregator {
+        identity: c.identity,
+        node_key: c.certificate.node_key,
+        hpke_key: c.certificate.hpke_key,
+    };
+    if let Ok(key) = text.parse::<PublicKey>()
+        && let Some(certified) = identity::certificate(store, &key)?
+    {
+        return Ok(seat(&certified));
+    }
+    let nodes = identity::nodes_of(store, &identity_of(store, text)?)?;
+    if nodes.is_empty() {
+        return Err(SpecError::NoNode { text: text.to_owned() });
+    }
+    let aggregates = |c: &&Certified| c.certificate.roles.has(Roles::AGGREGATOR);
+    let fit: Vec<&Certified> = nodes.iter().filter(aggregates).collect();
+    match fit.as_slice() {
+        [] => Err(SpecError::NoAggregator { text: text.to_owned() }),
+        [one] => Ok(seat(one)),
+        several => {
+            let found = several.iter().map(|c| c.certificate.node_key.to_string()).collect();
+            Err(SpecError::Several { text: text.to_owned(), found })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPEC: &str = r#"
+name = "digits-in-the-field"
+clean_slice = "clean"
+models = ["a", "b", "c"]
+committee = ["x", "y", "z"]
+epsilon = 2.0
+delta = 1e-6
+records_max = 400
+window_seconds = 60
+min_batch = 5
+[[slice]]
+name = "clean"
+[[slice]]
+name = "blur"
+"#;
+
+    #[test]
+    fn more_records_narrow_the_plan() {
+        let spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
+        let plan = spec.plan().unwrap();
+        let [few, .., many] = plan.expected.as_slice() else { panic!("{plan:?}") };
+        assert!(few.records < many.records && few.field > many.field && many.field > 0.0);
+    }
+
+    #[test]
+    fn a_bad_epsilon_or_a_misspelt_key_is_named() {
+        let mut spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
+        spec.epsilon = -1.0;
+        assert!(matches!(spec.plan(), Err(SpecError::Privacy(_))));
+        let error = toml::from_str::<ChallengeSpec>(&SPEC.replace("epsilon", "epsilonn")).unwrap_err();
+        assert!(error.to_string().contains("epsilonn"), "{error}");
+    }
+}

@@ -1,0 +1,17 @@
+//! A Fieldmark node: the shells around the machines of `fieldmark-node-core`.
+//!
+//! [`run()`] opens a data folder ([`home`]), starts the network, the blob plane, the runners and HTTP, and
+//! gives one dedicated thread the machines and the store. The shells translate and decide nothing.
+
+mod core_thread;
+mod downloads;
+pub mod evaluate;
+pub mod handle;
+pub mod home;
+pub mod http;
+mod network;
+pub mod package;
+mod run;
+
+pub use handle::{NodeHandle, Ready, Status};
+pub use run::{NodeError, RunOptions, run};

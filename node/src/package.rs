@@ -1,0 +1,202 @@
+//! Packages: a folder with `fieldmark.toml`, `README.md` and the model's files, checked before anything
+//! is published.
+//!
+//! Packing reads manifest and card, refuses files that would run code when loaded (pickles), hashes
+//! every file once (BLAKE3 and SHA-256), and runs the model once on its sample in an isolated runner.
+//! Importing does the same on the way into the blob store, so that what was tried out is what is kept.
+//! Every regular file of the folder belongs to the package; hidden files and `__pycache__` do not.
+
+mod error;
+mod files;
+mod pickle;
+mod trial;
+pub mod values;
+
+use std::path::{Path, PathBuf};
+
+use fieldmark_blobs::{BlobHash, BlobStore};
+use fieldmark_protocol::id::ContentHash;
+use fieldmark_protocol::manifest::{CARD_FILE, MANIFEST_FILE, Manifest};
+use fieldmark_protocol::release::{Artifact, Release};
+use fieldmark_supervisor::{SupervisorConfig, Tensor};
+
+pub use error::PackageError;
+pub use trial::Trial;
+
+/// The runtime that this version's runner executes.
+const RUNTIME: &str = "torchscript";
+
+/// A package folder whose manifest, card and files were read and found in order.
+#[derive(Debug, Clone)]
+pub struct Package {
+    folder: PathBuf,
+    manifest: Manifest,
+    card: String,
+    /// Paths inside the package, sorted, `/` between parts.
+    files: Vec<String>,
+}
+
+/// A package that was hashed and tried out.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// What would be published.
+    pub release: Release,
+    /// How the run on the sample went.
+    pub trial: Trial,
+}
+
+impl Package {
+    /// Reads and checks a folder; hashes and runs nothing.
+    ///
+    /// # Errors
+    /// [`PackageError`] naming the file and what to do.
+    pub fn read(folder: &Path) -> Result<Self, PackageError> {
+        if !folder.is_dir() {
+            return Err(PackageError::NoFolder { path: folder.to_owned() });
+        }
+        let manifest = Manifest::parse(&files::read_text(&folder.join(MANIFEST_FILE))?)
+            .map_err(PackageError::manifest(folder))?;
+        let card = files::read_text(&folder.join(CARD_FILE))?;
+        let files = files::list(folder)?;
+        let package = Self { folder: folder.to_owned(), manifest, card, files };
+        package.release(package.unhashed())?;
+        if package.manifest.model.runtime != RUNTIME {
+            let runtime = package.manifest.model.runtime;
+            return Err(PackageError::Runtime { path: folder.join(MANIFEST_FILE), runtime });
+        }
+        for file in &package.files {
+            pickle::refuse(&package.folder.join(file))?;
+        }
+        Ok(package)
+    }
+
+    /// `name@version`.
+    #[must_use]
+    pub fn title(&self) -> String {
+        format!("{}@{}", self.manifest.model.name, self.manifest.model.version)
+    }
+
+    /// Hashes every file in one pass.
+    ///
+    /// # Errors
+    /// [`PackageError::Io`].
+    pub fn hash(&self) -> Result<Release, PackageError> {
+        let hashed = |file: &String| files::hash(&self.folder, file);
+        self.release(self.files.iter().map(hashed).collect::<Result<_, _>>()?)
+    }
+
+    /// Copies every file into the blob store, hashing it on the way. What was new to the store is told,
+    /// so that a caller can take it out again.
+    fn import(&self, store: &BlobStore) -> Result<(Release, Vec<BlobHash>), PackageError> {
+        let mut artifacts = Vec::new();
+        let mut new = Vec::new();
+        for file in &self.files {
+            let path = self.folder.join(file);
+            let imported = store.import_path(&path).map_err(|source| PackageError::Store { path, source })?;
+            if !imported.already_stored {
+                new.push(imported.hash);
+            }
+            artifacts.push(Artifact {
+                path: file.clone(),
+                blake3: ContentHash::new(imported.hash.0),
+                sha256: ContentHash::new(imported.sha256),
+                size: imported.size,
+            });
+        }
+        Ok((self.release(artifacts)?, new))
+    }
+
+    /// The inputs of the sample run: the manifest's sample, or zeros of the stated shapes.
+    ///
+    /// # Errors
+    /// [`PackageError::Sample`] when the sample does not fit the inputs.
+    pub fn sample(&self) -> Result<Vec<Tensor>, PackageError> {
+        let release = self.release(self.unhashed())?;
+        let Some(sample) = &self.manifest.sample else { return Ok(values::zeros(&release.inputs)?) };
+        let path = self.folder.join(&sample.file);
+        let text = files::read_text(&path)?;
+        let fail = |detail: String| PackageError::Sample { path: path.clone(), detail };
+        let json = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
+        values::from_json(&json, &release.inputs).map_err(|e| fail(e.to_string()))
+    }
+
+    fn release(&self, artifacts: Vec<Artifact>) -> Result<Release, PackageError> {
+        self.manifest.release(&self.card, artifacts).map_err(PackageError::manifest(&self.folder))
+    }
+
+    /// Artifacts with empty hashes, for the checks that need no hash.
+    fn unhashed(&self) -> Vec<Artifact> {
+        let empty = ContentHash::new([0; 32]);
+        let artifact = |path: &String| Artifact { path: path.clone(), blake3: empty, sha256: empty, size: 0 };
+        self.files.iter().map(artifact).collect()
+    }
+}
+
+/// Checks, hashes and tries out a package where it lies.
+///
+/// # Errors
+/// [`PackageError`] naming the file, the step and what to do.
+pub async fn pack(folder: &Path, runner: &SupervisorConfig) -> Result<Packed, PackageError> {
+    let package = read_off_thread(folder).await?;
+    let hashing = package.clone();
+    let release = blocking(move || hashing.hash()).await?;
+    let entry = package.folder.join(&release.entry);
+    let trial = trial::run(runner, &release, &entry, package.sample()?).await?;
+    Ok(Packed { release, trial })
+}
+
+/// Checks a package, copies it into the blob store and tries out the copy. A package that fails leaves
+/// nothing new in the store; one that passes is pinned.
+///
+/// # Errors
+/// [`PackageError`] naming the file, the step and what to do.
+pub async fn import(
+    folder: &Path,
+    runner: &SupervisorConfig,
+    store: &BlobStore,
+) -> Result<Packed, PackageError> {
+    let package = read_off_thread(folder).await?;
+    let (importing, into) = (package.clone(), store.clone());
+    let (release, new) = blocking(move || importing.import(&into)).await?;
+    let tried = try_import(&package, runner, store, &release).await;
+    let (store, failed) = (store.clone(), tried.is_err());
+    let hashes: Vec<BlobHash> = release.artifacts.iter().map(|a| BlobHash(*a.blake3.as_bytes())).collect();
+    blocking(move || {
+        if failed {
+            // A blob that cannot be removed now is left to garbage collection.
+            new.iter().for_each(|hash| drop(store.remove(hash)));
+            return Ok(());
+        }
+        let pinned = hashes.iter().try_for_each(|hash| store.pin(hash));
+        pinned.map_err(|source| PackageError::Store { path: PathBuf::from("blobs"), source })
+    })
+    .await?;
+    Ok(Packed { release, trial: tried? })
+}
+
+async fn try_import(
+    package: &Package,
+    runner: &SupervisorConfig,
+    store: &BlobStore,
+    release: &Release,
+) -> Result<Trial, PackageError> {
+    let hash = release.entry_artifact().map(|a| BlobHash(*a.blake3.as_bytes()));
+    let entry = hash.and_then(|hash| store.path_of(&hash));
+    let entry = entry.ok_or_else(|| PackageError::Lost { path: package.folder.join(&release.entry) })?;
+    trial::run(runner, release, &entry, package.sample()?).await
+}
+
+async fn read_off_thread(folder: &Path) -> Result<Package, PackageError> {
+    let folder = folder.to_owned();
+    blocking(move || Package::read(&folder)).await
+}
+
+/// Runs disk work where it holds up nobody.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PackageError> + Send + 'static,
+) -> Result<T, PackageError> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| PackageError::Interrupted)?
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,147 @@
+//! Challenges: several models, one real scenario, measured by a task.
+
+use prost::Message;
+
+use crate::decode::{self, DecodeError};
+use crate::id::IdError;
+use crate::record::PAYLOAD_BYTES_MAX;
+use crate::task::SLICES_MAX;
+use crate::text::{self, TextError};
+use crate::{RecordId, wire};
+
+/// A challenge that cannot be shown or run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChallengeError {
+    /// The bytes do not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A name or text is not allowed.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// The task is not an id.
+    #[error("the challenge's task is not an id")]
+    Task(#[source] IdError),
+    /// No slice, too many, or the clean slice is none of them.
+    #[error("a challenge describes 1 to {SLICES_MAX} slices, one of them its clean slice")]
+    Slices,
+    /// A metric this version does not know.
+    #[error("metric '{0}' is not known; known is accuracy")]
+    Metric(String),
+}
+
+/// A slice with words for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Slice {
+    /// Its name, as the task has it.
+    pub name: String,
+    /// What condition it is.
+    pub description: String,
+}
+
+/// A checked Challenge payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Challenge {
+    /// Its name.
+    pub name: String,
+    /// The scenario, for people.
+    pub scenario: String,
+    /// The Task record that measures it.
+    pub task: RecordId,
+    /// The slices, in the task's order.
+    pub slices: Vec<Slice>,
+    /// The slice that stands for the laboratory.
+    pub clean_slice: String,
+    /// What a score is: `accuracy`.
+    pub metric: String,
+}
+
+impl Challenge {
+    /// Decodes and checks a payload.
+    ///
+    /// # Errors
+    /// [`ChallengeError`] naming the field.
+    pub fn decode(payload: &[u8]) -> Result<Self, ChallengeError> {
+        let wire: wire::Challenge = decode::bounded("a challenge", payload, PAYLOAD_BYTES_MAX)?;
+        let slice = |s: wire::SliceText| Slice {
+            name: s.name,
+            description: s.description,
+        };
+        let challenge = Self {
+            name: wire.name,
+            scenario: wire.scenario,
+            task: RecordId::from_slice(&wire.task).map_err(ChallengeError::Task)?,
+            slices: wire.slices.into_iter().map(slice).collect(),
+            clean_slice: wire.clean_slice,
+            metric: wire.metric,
+        };
+        challenge.check()?;
+        Ok(challenge)
+    }
+
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// [`ChallengeError`] naming the field.
+    pub fn check(&self) -> Result<(), ChallengeError> {
+        text::name("the challenge's name", &self.name)?;
+        text::free("the scenario", &self.scenario, 4096)?;
+        for slice in &self.slices {
+            text::name("a slice's name", &slice.name)?;
+            text::free("a slice's description", &slice.description, 512)?;
+        }
+        let clean = self.slices.iter().any(|s| s.name == self.clean_slice);
+        if self.slices.len() > SLICES_MAX || !clean {
+            return Err(ChallengeError::Slices);
+        }
+        if self.metric != "accuracy" {
+            return Err(ChallengeError::Metric(self.metric.clone()));
+        }
+        Ok(())
+    }
+
+    /// The payload bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let slice = |s: &Slice| wire::SliceText {
+            name: s.name.clone(),
+            description: s.description.clone(),
+        };
+        wire::Challenge {
+            name: self.name.clone(),
+            scenario: self.scenario.clone(),
+            task: self.task.to_vec(),
+            slices: self.slices.iter().map(slice).collect(),
+            clean_slice: self.clean_slice.clone(),
+            metric: self.metric.clone(),
+        }
+        .encode_to_vec()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_survives_its_payload_and_needs_its_clean_slice() {
+        let slice = |name: &str| Slice {
+            name: name.into(),
+            description: String::new(),
+        };
+        let mut challenge = Challenge {
+            name: "digits-in-the-field".into(),
+            scenario: "Digits under bad light.".into(),
+            task: RecordId::new([4; 32]),
+            slices: vec![slice("clean"), slice("blur")],
+            clean_slice: "clean".into(),
+            metric: "accuracy".into(),
+        };
+        assert_eq!(Challenge::decode(&challenge.encode()).unwrap(), challenge);
+        challenge.clean_slice = "laboratory".into();
+        assert_eq!(
+            Challenge::decode(&challenge.encode()),
+            Err(ChallengeError::Slices)
+        );
+    }
+}

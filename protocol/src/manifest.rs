@@ -1,0 +1,195 @@
+//! `fieldmark.toml`: how a package folder describes itself before it is a release.
+
+use serde::Deserialize;
+
+use crate::card::{Card, CardError};
+use crate::release::{Artifact, Release, ReleaseError, TensorSpec};
+
+/// Name of the manifest inside a package folder.
+pub const MANIFEST_FILE: &str = "fieldmark.toml";
+/// Name of the model card inside a package folder.
+pub const CARD_FILE: &str = "README.md";
+/// Most bytes of a manifest.
+pub const MANIFEST_BYTES_MAX: usize = 256 * 1024;
+
+/// A `fieldmark.toml` that cannot be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// Larger than [`MANIFEST_BYTES_MAX`].
+    #[error("{MANIFEST_FILE} has {0} bytes, at most {MANIFEST_BYTES_MAX} are taken")]
+    TooLong(usize),
+    /// Not TOML of this shape; the text names line and key.
+    #[error("{MANIFEST_FILE} cannot be read: {0}")]
+    Syntax(String),
+    /// The values do not make a release.
+    #[error(transparent)]
+    Release(#[from] ReleaseError),
+    /// The model card cannot be used.
+    #[error(transparent)]
+    Card(#[from] CardError),
+}
+
+/// The parsed manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `[model]`
+    pub model: Model,
+    /// `[[input]]`
+    #[serde(rename = "input")]
+    pub inputs: Vec<Tensor>,
+    /// `[[output]]`
+    #[serde(rename = "output")]
+    pub outputs: Vec<Tensor>,
+    /// `[sample]`, used by `pack` and for public latency figures.
+    pub sample: Option<Sample>,
+}
+
+/// `[model]` of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// The model's name.
+    pub name: String,
+    /// The release's version.
+    pub version: String,
+    /// `torchscript`, `onnx` or `python`.
+    pub runtime: String,
+    /// Path of the file the runtime loads.
+    pub artifact: String,
+    /// What the outputs' last dimension means, in order.
+    #[serde(default)]
+    pub labels: Vec<String>,
+}
+
+/// `[[input]]` or `[[output]]` of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tensor {
+    /// Its name.
+    pub name: String,
+    /// Open Inference Protocol datatype.
+    pub datatype: String,
+    /// Sizes; -1 is chosen by the caller.
+    pub shape: Vec<i64>,
+}
+
+/// `[sample]` of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sample {
+    /// JSON file with one value per input: `{"image": [[0.0, …]]}`.
+    pub file: String,
+}
+
+impl Manifest {
+    /// Parses `fieldmark.toml`.
+    ///
+    /// # Errors
+    /// [`ManifestError`] with the line.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        if text.len() > MANIFEST_BYTES_MAX {
+            return Err(ManifestError::TooLong(text.len()));
+        }
+        toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string().trim_end().to_owned()))
+    }
+
+    /// The release that this manifest, the card and the hashed files make.
+    ///
+    /// # Errors
+    /// [`ManifestError`] naming the field.
+    pub fn release(&self, card: &str, mut artifacts: Vec<Artifact>) -> Result<Release, ManifestError> {
+        let card = Card::parse(card)?;
+        artifacts.sort_by(|a, b| a.path.cmp(&b.path));
+        let tensors = |specs: &[Tensor]| {
+            specs
+                .iter()
+                .map(|t| TensorSpec {
+                    name: t.name.clone(),
+                    datatype: t.datatype.clone(),
+                    shape: t.shape.clone(),
+                })
+                .collect()
+        };
+        let release = Release {
+            name: self.model.name.clone(),
+            version: self.model.version.clone(),
+            runtime: self.model.runtime.clone(),
+            artifacts,
+            entry: self.model.artifact.clone(),
+            inputs: tensors(&self.inputs),
+            outputs: tensors(&self.outputs),
+            labels: self.model.labels.clone(),
+            license: card.license,
+            tags: card.tags,
+            task: card.task,
+            summary: card.summary,
+            parent: None,
+        };
+        release.check()?;
+        Ok(release)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::ContentHash;
+
+    const TEXT: &str = r#"
+[model]
+name = "digits"
+version = "1.0.0"
+runtime = "torchscript"
+artifact = "model.pt"
+[[input]]
+name = "image"
+datatype = "FP32"
+shape = [-1, 64]
+[[output]]
+name = "logits"
+datatype = "FP32"
+shape = [-1, 10]
+"#;
+
+    fn artifact(path: &str) -> Artifact {
+        let hash = ContentHash::of(path.as_bytes());
+        Artifact {
+            path: path.into(),
+            blake3: hash,
+            sha256: hash,
+            size: 3,
+        }
+    }
+
+    #[test]
+    fn a_manifest_and_a_card_make_a_release() {
+        let card = "---\nlicense: mit\ntags: [digits]\npipeline_tag: image-classification\n---\n# Digits\n\nReads digits.\n";
+        let release = Manifest::parse(TEXT)
+            .unwrap()
+            .release(card, vec![artifact("model.pt"), artifact("README.md")])
+            .unwrap();
+        assert_eq!(release.license, "mit");
+        assert_eq!(release.summary, "Reads digits.");
+        assert_eq!(release.artifacts[0].path, "README.md");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_named_with_its_line() {
+        let text = TEXT.replace("runtime =", "runtine =");
+        let error = Manifest::parse(&text).unwrap_err().to_string();
+        assert!(error.contains("runtine") && error.contains("line 5"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_artifact_is_named() {
+        let error = Manifest::parse(TEXT)
+            .unwrap()
+            .release("---\nlicense: mit\n---\n", vec![artifact("a.pt")]);
+        assert_eq!(
+            error,
+            Err(ManifestError::Release(ReleaseError::Entry("model.pt".into())))
+        );
+    }
+}

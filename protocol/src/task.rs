@@ -1,0 +1,484 @@
+//! Tasks: the signed description of one private aggregation, fixed before the first report
+//! (design §7). An aggregator or contributor acts only on a task that passed these checks.
+
+use std::collections::BTreeSet;
+
+use prost::Message;
+
+use crate::decode::{self, DecodeError};
+use crate::id::IdError;
+use crate::record::PAYLOAD_BYTES_MAX;
+use crate::text::{self, TextError};
+use crate::{PublicKey, RecordId, wire};
+
+/// Version of the reports, proofs and seals that this package describes.
+pub const PROTOCOL_VERSION: u32 = 1;
+/// Fewest aggregators: with one there is no privacy.
+pub const COMMITTEE_MIN: usize = 2;
+/// Most aggregators.
+pub const COMMITTEE_MAX: usize = 5;
+/// Most releases of a task.
+pub const RELEASES_MAX: usize = 16;
+/// Most slices of a task.
+pub const SLICES_MAX: usize = 32;
+/// Most source records one report may count.
+pub const RECORDS_MAX: u32 = 1_000_000;
+/// Most identities on a list of eligible contributors.
+pub const ELIGIBLE_MAX: usize = 400;
+/// Smallest and largest ε a task may promise, in millionths: 0.01 to 20.
+pub const EPSILON_MICRO: (u64, u64) = (10_000, 20_000_000);
+/// Smallest and largest δ, in units of 1e-12: 1e-12 to 1e-3.
+pub const DELTA_PICO: (u64, u64) = (1, 1_000_000_000);
+/// Longest window: 366 days.
+pub const WINDOW_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
+/// Contributors stop this long before the deadline, for clocks that differ.
+pub const SKEW_MS: u64 = 2_000;
+
+/// A task that nobody should take part in.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum TaskError {
+    /// The bytes do not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// A name is not allowed.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A key or id has the wrong length.
+    #[error("{field} is not an id")]
+    Id {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong.
+        #[source]
+        source: IdError,
+    },
+    /// A protocol version this program does not speak.
+    #[error("the task uses protocol version {found}, this program speaks {PROTOCOL_VERSION}; update it")]
+    Version {
+        /// The version found.
+        found: u32,
+    },
+    /// Too few or many aggregators; one alone would see every report.
+    #[error(
+        "a committee has {COMMITTEE_MIN} to {COMMITTEE_MAX} aggregators, this one {found}; \
+         with a single aggregator nothing would be private"
+    )]
+    Committee {
+        /// How many.
+        found: usize,
+    },
+    /// Two seats of the committee are one party's.
+    #[error("aggregators need distinct identities, node keys and HPKE keys; {key} sits twice")]
+    SameAggregator {
+        /// The repeated key.
+        key: PublicKey,
+    },
+    /// A number outside its bounds.
+    #[error("{what} is {found}, it must be {min} to {max}")]
+    Range {
+        /// What.
+        what: &'static str,
+        /// Least.
+        min: u64,
+        /// Most.
+        max: u64,
+        /// Found.
+        found: u64,
+    },
+    /// Something listed twice or out of order.
+    #[error("{what} are listed twice or out of order")]
+    Order {
+        /// What.
+        what: &'static str,
+    },
+    /// A unit, relation or eligibility this version does not know.
+    #[error("{what} {found} is not known")]
+    Unknown {
+        /// What.
+        what: &'static str,
+        /// Its number.
+        found: u64,
+    },
+    /// A part of the message is missing.
+    #[error("the task has no {0}")]
+    Missing(&'static str),
+}
+
+/// A member of a committee.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Aggregator {
+    /// Who answers for it.
+    pub identity: PublicKey,
+    /// The node that does the work.
+    pub node_key: PublicKey,
+    /// What shares are sealed to.
+    pub hpke_key: PublicKey,
+}
+
+/// Who may contribute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Eligibility {
+    /// Any identity: the minimum batch protects nobody.
+    Open,
+    /// These identities.
+    List(BTreeSet<PublicKey>),
+}
+
+impl Eligibility {
+    /// Whether `identity` may contribute.
+    #[must_use]
+    pub fn admits(&self, identity: &PublicKey) -> bool {
+        match self {
+            Self::Open => true,
+            Self::List(list) => list.contains(identity),
+        }
+    }
+}
+
+/// What is measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statistics {
+    /// Release records, in column order.
+    pub releases: Vec<RecordId>,
+    /// Slice names, in column order.
+    pub slices: Vec<String>,
+    /// Most source records one report may count.
+    pub records_max: u32,
+    /// Squared sums for paired intervals.
+    pub paired: bool,
+    /// Confidence sums.
+    pub calibration: bool,
+}
+
+/// Under which privacy. The unit is one source record with all that is derived from it; neighbours
+/// differ by adding or removing one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Privacy {
+    /// ε in millionths.
+    pub epsilon_micro: u64,
+    /// δ in units of 1e-12.
+    pub delta_pico: u64,
+    /// Squared scale of each aggregator's discrete Gaussian, in weighted units.
+    pub sigma_squared: u64,
+    /// Squared L2 sensitivity the scale was calibrated for, in weighted units.
+    pub l2_squared: u64,
+}
+
+impl Privacy {
+    /// ε as a number.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "bounded by 2e7, exact in f64")]
+    pub fn epsilon(&self) -> f64 {
+        self.epsilon_micro as f64 / 1e6
+    }
+
+    /// δ as a number.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "bounded by 1e9, exact in f64")]
+    pub fn delta(&self) -> f64 {
+        self.delta_pico as f64 / 1e12
+    }
+}
+
+/// A checked Task payload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// Its name, for people.
+    pub name: String,
+    /// Leader first.
+    pub committee: Vec<Aggregator>,
+    /// What is measured.
+    pub statistics: Statistics,
+    /// Under which privacy.
+    pub privacy: Privacy,
+    /// Who may contribute.
+    pub eligibility: Eligibility,
+    /// Fewest accepted reports that are released.
+    pub min_batch: u32,
+    /// The window ends early with this many; 0: only by time.
+    pub reports_expected: u32,
+    /// Reports are taken from here (the leader's clock).
+    pub opens_at_ms: u64,
+    /// Until here.
+    pub closes_at_ms: u64,
+    /// Number of the window, from 0.
+    pub window: u64,
+}
+
+impl Task {
+    /// Decodes and checks a payload.
+    ///
+    /// # Errors
+    /// [`TaskError`] naming the field.
+    pub fn decode(payload: &[u8]) -> Result<Self, TaskError> {
+        let wire: wire::Task = decode::bounded("a task", payload, PAYLOAD_BYTES_MAX)?;
+        if wire.protocol_version != PROTOCOL_VERSION {
+            return Err(TaskError::Version {
+                found: wire.protocol_version,
+            });
+        }
+        let task = from_wire(wire)?;
+        task.check()?;
+        Ok(task)
+    }
+
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// [`TaskError`] naming the field.
+    pub fn check(&self) -> Result<(), TaskError> {
+        text::name("the task's name", &self.name)?;
+        self.check_committee()?;
+        self.check_statistics()?;
+        let p = &self.privacy;
+        range(
+            "epsilon (in millionths)",
+            EPSILON_MICRO.0,
+            EPSILON_MICRO.1,
+            p.epsilon_micro,
+        )?;
+        range(
+            "delta (in units of 1e-12)",
+            DELTA_PICO.0,
+            DELTA_PICO.1,
+            p.delta_pico,
+        )?;
+        range("the squared noise scale", 1, 1 << 60, p.sigma_squared)?;
+        range("the squared sensitivity", 1, 1 << 60, p.l2_squared)?;
+        range("the minimum batch", 2, 1_000_000, u64::from(self.min_batch))?;
+        if self.reports_expected != 0 {
+            let least = u64::from(self.min_batch);
+            range(
+                "the number of expected reports",
+                least,
+                1_000_000,
+                u64::from(self.reports_expected),
+            )?;
+        }
+        if let Eligibility::List(list) = &self.eligibility {
+            let (least, found) = (u64::from(self.min_batch), list.len() as u64);
+            range(
+                "the number of eligible contributors",
+                least,
+                ELIGIBLE_MAX as u64,
+                found,
+            )?;
+        }
+        let length = self.closes_at_ms.saturating_sub(self.opens_at_ms);
+        range("the window's length in milliseconds", 1, WINDOW_MS_MAX, length)
+    }
+
+    fn check_committee(&self) -> Result<(), TaskError> {
+        let found = self.committee.len();
+        if !(COMMITTEE_MIN..=COMMITTEE_MAX).contains(&found) {
+            return Err(TaskError::Committee { found });
+        }
+        for key in [
+            |a: &Aggregator| a.identity,
+            |a: &Aggregator| a.node_key,
+            |a: &Aggregator| a.hpke_key,
+        ] {
+            let mut seen = BTreeSet::new();
+            for aggregator in &self.committee {
+                if !seen.insert(key(aggregator)) {
+                    return Err(TaskError::SameAggregator { key: key(aggregator) });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn check_statistics(&self) -> Result<(), TaskError> {
+        let s = &self.statistics;
+        range(
+            "the number of models",
+            1,
+            RELEASES_MAX as u64,
+            s.releases.len() as u64,
+        )?;
+        range(
+            "the number of slices",
+            1,
+            SLICES_MAX as u64,
+            s.slices.len() as u64,
+        )?;
+        range(
+            "the most records of a report",
+            1,
+            u64::from(RECORDS_MAX),
+            u64::from(s.records_max),
+        )?;
+        for slice in &s.slices {
+            text::name("a slice's name", slice)?;
+        }
+        let distinct: BTreeSet<&RecordId> = s.releases.iter().collect();
+        if distinct.len() != s.releases.len() {
+            return Err(TaskError::Order { what: "the models" });
+        }
+        let distinct: BTreeSet<&String> = s.slices.iter().collect();
+        if distinct.len() != s.slices.len() {
+            return Err(TaskError::Order { what: "the slices" });
+        }
+        Ok(())
+    }
+
+    /// The payload bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        to_wire(self).encode_to_vec()
+    }
+
+    /// The seat of the aggregator with this node key; 0 leads.
+    #[must_use]
+    pub fn seat(&self, node_key: &PublicKey) -> Option<usize> {
+        self.committee.iter().position(|a| a.node_key == *node_key)
+    }
+
+    /// The leader; a checked task always has one.
+    #[must_use]
+    pub fn leader(&self) -> Option<&Aggregator> {
+        self.committee.first()
+    }
+}
+
+fn range(what: &'static str, min: u64, max: u64, found: u64) -> Result<(), TaskError> {
+    if found < min || found > max {
+        return Err(TaskError::Range {
+            what,
+            min,
+            max,
+            found,
+        });
+    }
+    Ok(())
+}
+
+fn from_wire(wire: wire::Task) -> Result<Task, TaskError> {
+    let statistics = wire.statistics.ok_or(TaskError::Missing("statistics"))?;
+    let privacy = wire.privacy.ok_or(TaskError::Missing("privacy parameters"))?;
+    let eligibility = wire.eligibility.ok_or(TaskError::Missing("eligibility"))?;
+    if privacy.unit != 1 {
+        return Err(TaskError::Unknown {
+            what: "privacy unit",
+            found: privacy.unit.into(),
+        });
+    }
+    if privacy.relation != 1 {
+        return Err(TaskError::Unknown {
+            what: "neighbour relation",
+            found: privacy.relation.into(),
+        });
+    }
+    let id = |field| move |source| TaskError::Id { field, source };
+    let seat = |a: wire::Aggregator| {
+        Ok::<_, TaskError>(Aggregator {
+            identity: PublicKey::from_slice(&a.identity).map_err(id("an aggregator's identity"))?,
+            node_key: PublicKey::from_slice(&a.node_key).map_err(id("an aggregator's node key"))?,
+            hpke_key: PublicKey::from_slice(&a.hpke_key).map_err(id("an aggregator's HPKE key"))?,
+        })
+    };
+    let release = |r: &Vec<u8>| RecordId::from_slice(r).map_err(id("a release"));
+    Ok(Task {
+        name: wire.name,
+        committee: wire.committee.into_iter().map(seat).collect::<Result<_, _>>()?,
+        statistics: Statistics {
+            releases: statistics
+                .releases
+                .iter()
+                .map(release)
+                .collect::<Result<_, _>>()?,
+            slices: statistics.slices,
+            records_max: statistics.records_max,
+            paired: statistics.paired,
+            calibration: statistics.calibration,
+        },
+        privacy: Privacy {
+            epsilon_micro: privacy.epsilon_micro,
+            delta_pico: privacy.delta_pico,
+            sigma_squared: privacy.sigma_squared,
+            l2_squared: privacy.l2_squared,
+        },
+        eligibility: eligibility_from(&eligibility)?,
+        min_batch: wire.min_batch,
+        reports_expected: wire.reports_expected,
+        opens_at_ms: wire.opens_at_ms,
+        closes_at_ms: wire.closes_at_ms,
+        window: wire.window,
+    })
+}
+
+fn eligibility_from(wire: &wire::Eligibility) -> Result<Eligibility, TaskError> {
+    match wire.kind() {
+        wire::EligibilityKind::EligibilityOpen => Ok(Eligibility::Open),
+        wire::EligibilityKind::EligibilityList => {
+            let source = |source| TaskError::Id {
+                field: "an eligible identity",
+                source,
+            };
+            let keys = wire
+                .identities
+                .iter()
+                .map(|k| PublicKey::from_slice(k).map_err(source));
+            let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
+            if !keys.is_sorted_by(|a, b| a < b) {
+                return Err(TaskError::Order {
+                    what: "the eligible identities",
+                });
+            }
+            Ok(Eligibility::List(keys.into_iter().collect()))
+        }
+        wire::EligibilityKind::EligibilityUnspecified => Err(TaskError::Unknown {
+            what: "eligibility",
+            found: u64::from(wire.kind.unsigned_abs()),
+        }),
+    }
+}
+
+fn to_wire(task: &Task) -> wire::Task {
+    let (kind, identities) = match &task.eligibility {
+        Eligibility::Open => (wire::EligibilityKind::EligibilityOpen, Vec::new()),
+        Eligibility::List(list) => (
+            wire::EligibilityKind::EligibilityList,
+            list.iter().map(|k| k.to_vec()).collect(),
+        ),
+    };
+    let seat = |a: &Aggregator| wire::Aggregator {
+        identity: a.identity.to_vec(),
+        node_key: a.node_key.to_vec(),
+        hpke_key: a.hpke_key.to_vec(),
+    };
+    wire::Task {
+        name: task.name.clone(),
+        protocol_version: PROTOCOL_VERSION,
+        committee: task.committee.iter().map(seat).collect(),
+        statistics: Some(wire::Statistics {
+            releases: task.statistics.releases.iter().map(|r| r.to_vec()).collect(),
+            slices: task.statistics.slices.clone(),
+            records_max: task.statistics.records_max,
+            paired: task.statistics.paired,
+            calibration: task.statistics.calibration,
+        }),
+        privacy: Some(wire::PrivacyParameters {
+            unit: 1,
+            relation: 1,
+            epsilon_micro: task.privacy.epsilon_micro,
+            delta_pico: task.privacy.delta_pico,
+            sigma_squared: task.privacy.sigma_squared,
+            l2_squared: task.privacy.l2_squared,
+        }),
+        eligibility: Some(wire::Eligibility {
+            kind: kind.into(),
+            identities,
+        }),
+        min_batch: task.min_batch,
+        reports_expected: task.reports_expected,
+        opens_at_ms: task.opens_at_ms,
+        closes_at_ms: task.closes_at_ms,
+        window: task.window,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,119 @@
+use super::*;
+
+fn key(byte: u8) -> PublicKey {
+    PublicKey::new([byte; 32])
+}
+
+fn sample() -> Task {
+    let seat = |b: u8| Aggregator {
+        identity: key(b),
+        node_key: key(b + 10),
+        hpke_key: key(b + 20),
+    };
+    Task {
+        name: "digits-in-the-field".into(),
+        committee: vec![seat(1), seat(2), seat(3)],
+        statistics: Statistics {
+            releases: vec![RecordId::new([1; 32]), RecordId::new([2; 32])],
+            slices: vec!["clean".into(), "blur".into()],
+            records_max: 400,
+            paired: true,
+            calibration: true,
+        },
+        privacy: Privacy {
+            epsilon_micro: 2_000_000,
+            delta_pico: 1_000_000,
+            sigma_squared: 90_000,
+            l2_squared: 12_000,
+        },
+        eligibility: Eligibility::List((40..45).map(key).collect()),
+        min_batch: 4,
+        reports_expected: 5,
+        opens_at_ms: 1_000,
+        closes_at_ms: 61_000,
+        window: 0,
+    }
+}
+
+fn refused(change: impl Fn(&mut Task)) -> TaskError {
+    let mut task = sample();
+    change(&mut task);
+    Task::decode(&task.encode()).unwrap_err()
+}
+
+#[test]
+fn a_task_survives_its_payload() {
+    assert_eq!(Task::decode(&sample().encode()).unwrap(), sample());
+}
+
+#[test]
+fn golden_bytes_of_a_task() {
+    assert_eq!(
+        hex::encode(sample().encode()),
+        include_str!("golden_task.hex").trim()
+    );
+}
+
+#[test]
+fn a_committee_of_one_is_refused() {
+    assert_eq!(
+        refused(|t| t.committee.truncate(1)),
+        TaskError::Committee { found: 1 }
+    );
+}
+
+#[test]
+fn two_seats_of_one_party_are_refused() {
+    assert_eq!(
+        refused(|t| t.committee[1].identity = t.committee[0].identity),
+        TaskError::SameAggregator { key: key(1) }
+    );
+    assert!(matches!(
+        refused(|t| t.committee[2].hpke_key = t.committee[0].hpke_key),
+        TaskError::SameAggregator { .. }
+    ));
+}
+
+#[test]
+fn absurd_privacy_is_refused() {
+    assert!(matches!(
+        refused(|t| t.privacy.epsilon_micro = 1_000_000_000),
+        TaskError::Range { .. }
+    ));
+    assert!(matches!(
+        refused(|t| t.privacy.epsilon_micro = 0),
+        TaskError::Range { .. }
+    ));
+    assert!(matches!(
+        refused(|t| t.privacy.delta_pico = 500_000_000_000),
+        TaskError::Range { .. }
+    ));
+    assert!(matches!(
+        refused(|t| t.privacy.sigma_squared = 0),
+        TaskError::Range { .. }
+    ));
+}
+
+#[test]
+fn a_window_that_ends_before_it_opens_is_refused() {
+    assert!(matches!(
+        refused(|t| t.closes_at_ms = t.opens_at_ms),
+        TaskError::Range { .. }
+    ));
+}
+
+#[test]
+fn a_list_shorter_than_the_minimum_batch_is_refused() {
+    assert!(matches!(
+        refused(|t| t.eligibility = Eligibility::List((40..43).map(key).collect())),
+        TaskError::Range { .. }
+    ));
+}
+
+#[test]
+fn a_model_listed_twice_is_refused() {
+    assert_eq!(
+        refused(|t| t.statistics.releases[1] = t.statistics.releases[0]),
+        TaskError::Order { what: "the models" }
+    );
+}

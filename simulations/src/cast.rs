@@ -1,0 +1,162 @@
+//! Who takes part: roles, keys and options of every simulated node, all drawn from the seed.
+//!
+//! Hosts are numbered: the operator, the researchers, the aggregators (leader first), the companies, the
+//! relays, and last two hosts for each equivocator, its faces.
+
+use fieldmark_fl::seal;
+use fieldmark_node_core::NodeOptions;
+use fieldmark_node_core::context::{Keys, Policy};
+use fieldmark_protocol::address::Roles;
+use fieldmark_protocol::task::Aggregator;
+use fieldmark_protocol::trust::TrustPolicy;
+use fieldmark_protocol::{PublicKey, SecretKey};
+
+use crate::draws;
+use crate::scenario::{Scenario, Who};
+
+/// Number of a host.
+pub(crate) type HostId = usize;
+
+/// What a host is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Operator,
+    /// By position among the researchers.
+    Researcher(u64),
+    /// By seat.
+    Aggregator(u64),
+    /// By position among the companies.
+    Company(u64),
+    Relay,
+    /// An equivocator's face: which equivocator, and which half of the network it shows itself to.
+    Face {
+        equivocator: u64,
+        half: u64,
+    },
+}
+
+impl Role {
+    /// Whether it follows the protocol.
+    pub(crate) fn honest(self) -> bool {
+        !matches!(self, Self::Face { .. })
+    }
+
+    /// Whether a crash of `who` may hit it.
+    pub(crate) fn is(self, who: Who) -> bool {
+        match who {
+            Who::Leader => self == Self::Aggregator(0),
+            Who::Helper => matches!(self, Self::Aggregator(seat) if seat > 0),
+            Who::Company => matches!(self, Self::Company(_)),
+            Who::Researcher => matches!(self, Self::Researcher(_)),
+            Who::Operator => self == Self::Operator,
+            Who::Relay => self == Self::Relay,
+        }
+    }
+
+    fn protocol(self) -> Roles {
+        match self {
+            Self::Aggregator(_) => Roles(Roles::AGGREGATOR),
+            Self::Company(_) => Roles(Roles::CONTRIBUTOR),
+            Self::Researcher(_) | Self::Face { .. } => Roles(Roles::PROVIDER),
+            Self::Operator | Self::Relay => Roles(0),
+        }
+    }
+
+    fn name(self, at: HostId) -> String {
+        match self {
+            Self::Operator => "operator".to_owned(),
+            Self::Researcher(number) => format!("researcher-{number}"),
+            Self::Aggregator(seat) => format!("aggregator-{seat}"),
+            Self::Company(number) => format!("company-{number}"),
+            Self::Relay => format!("relay-{at}"),
+            Self::Face { equivocator, .. } => format!("equivocator-{equivocator}"),
+        }
+    }
+}
+
+/// A part: a role with its keys.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) role: Role,
+    pub(crate) name: String,
+    pub(crate) keys: Keys,
+}
+
+impl Part {
+    fn new(seed: u64, at: HostId, role: Role, number: u64) -> Self {
+        let key = |purpose| SecretKey::from_seed(&draws::secret(seed, purpose, number));
+        let (hpke, hpke_public) = seal::keypair(&draws::secret(seed, "hpke key", number));
+        let keys = Keys { identity: key("identity key"), node: key("node key"), hpke, hpke_public };
+        Self { role, name: role.name(at), keys }
+    }
+
+    pub(crate) fn identity(&self) -> PublicKey {
+        self.keys.identity.public()
+    }
+
+    pub(crate) fn node_key(&self) -> PublicKey {
+        self.keys.node.public()
+    }
+
+    /// Its seat in a committee.
+    pub(crate) fn seat(&self) -> Aggregator {
+        Aggregator {
+            identity: self.identity(),
+            node_key: self.node_key(),
+            hpke_key: PublicKey::new(self.keys.hpke_public),
+        }
+    }
+
+    /// What its node is started with; `life` counts its starts.
+    pub(crate) fn options(&self, seed: u64, at: HostId, life: u64, trust: &TrustPolicy) -> NodeOptions {
+        let number = u64::try_from(at).unwrap_or(u64::MAX);
+        // The faces of one equivocator must sign the same profile and certificate.
+        let seed = draws::secret(seed, &format!("life {life}"), number);
+        let policy = Policy { trust: trust.clone(), epsilon_max: 20.0 };
+        NodeOptions { keys: self.keys.clone(), name: self.name.clone(), roles: self.role.protocol(), policy, seed }
+    }
+}
+
+/// Everyone, by host number.
+pub(crate) fn cast(scenario: &Scenario, seed: u64) -> Vec<Part> {
+    let mut roles = vec![Role::Operator];
+    roles.extend((0..scenario.researchers).map(Role::Researcher));
+    roles.extend((0..scenario.aggregators).map(Role::Aggregator));
+    roles.extend((0..scenario.companies).map(Role::Company));
+    roles.extend((0..scenario.relays()).map(|_| Role::Relay));
+    let honest = u64::try_from(roles.len()).unwrap_or(u64::MAX);
+    for equivocator in 0..scenario.equivocators {
+        roles.extend([0, 1].map(|half| Role::Face { equivocator, half }));
+    }
+    let part = |(at, role): (HostId, Role)| {
+        let number = match role {
+            Role::Face { equivocator, .. } => honest + equivocator,
+            _ => u64::try_from(at).unwrap_or(u64::MAX),
+        };
+        Part::new(seed, at, role, number)
+    };
+    roles.into_iter().enumerate().map(part).collect()
+}
+
+/// The policy that everyone has: it names the committee.
+pub(crate) fn trust(parts: &[Part]) -> TrustPolicy {
+    let seats = parts.iter().filter(|part| matches!(part.role, Role::Aggregator(_)));
+    TrustPolicy { aggregators: seats.map(Part::identity).collect() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[test]
+    fn faces_share_their_keys_and_nobody_else_does() {
+        let text = "name = \"cast\"\nnodes = 20\nequivocators = 2";
+        let parts = cast(&Scenario::parse(text, Path::new("x")).unwrap(), 3);
+        assert_eq!(parts.len(), 22);
+        let keys: std::collections::BTreeSet<_> = parts.iter().map(Part::node_key).collect();
+        assert_eq!(keys.len(), 20);
+        assert_eq!(parts[18].node_key(), parts[19].node_key());
+        assert_eq!(trust(&parts).aggregators.len(), 3);
+    }
+}

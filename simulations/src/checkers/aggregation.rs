@@ -1,0 +1,172 @@
+//! The batch: no report counts twice, a receipt is kept, and the aggregate is the plain sum of what was
+//! really measured plus the noise that the committee really drew.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldmark_fl::schema::{Measurement, Schema};
+use fieldmark_ledger::batch::{BatchView, Phase};
+use fieldmark_ledger::store::MemoryStore;
+use fieldmark_node_core::params::schema_params;
+use fieldmark_node_core::reveal;
+use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::decode;
+use fieldmark_protocol::machine::{Column, RPC_BYTES_MAX, Read, StoreError};
+use fieldmark_protocol::report::Report;
+use fieldmark_protocol::task::Task;
+use fieldmark_protocol::{PublicKey, ReportId, merkle, wire};
+
+use super::{Evidence, Violations};
+use crate::cast::Role;
+use crate::disk::{CONCLUDED, NOISY, REPORT};
+
+/// A report's id and contributor, as the leader holds them.
+type Reports = BTreeMap<ReportId, PublicKey>;
+
+/// Key of an aggregator's state.
+fn key(batch: BatchId, tag: u8) -> Vec<u8> {
+    let mut key = batch.key();
+    key.push(tag);
+    key
+}
+
+/// Reports that the leader holds.
+pub(super) fn reports(leader: &MemoryStore, batch: BatchId) -> Result<Reports, StoreError> {
+    let mut found = Reports::new();
+    for (key, value) in leader.scan_all(Column::Aggregation, &key(batch, REPORT))? {
+        let damaged = |_| StoreError::damaged(Column::Aggregation, &key, "not a report");
+        let bytes = value.get(8..).unwrap_or_default();
+        let wire: wire::Report = decode::bounded("a report", bytes, RPC_BYTES_MAX).map_err(|_| damaged(()))?;
+        let report = Report::check(wire).map_err(|_| damaged(()))?;
+        found.insert(report.metadata.report_id, report.metadata.contributor);
+    }
+    Ok(found)
+}
+
+/// The batch as an aggregator concluded it: accepted and rejected ids.
+fn concluded(store: &MemoryStore, batch: BatchId) -> Result<Option<[Vec<ReportId>; 2]>, StoreError> {
+    let key = key(batch, CONCLUDED);
+    let Some(bytes) = store.get(Column::Aggregation, &key)? else { return Ok(None) };
+    let damaged = |_| StoreError::damaged(Column::Aggregation, &key, "not a conclusion");
+    let wire: wire::Conclude =
+        decode::bounded("a conclusion", &bytes, RPC_BYTES_MAX).map_err(|_| damaged(()))?;
+    let ids = |ids: Vec<&[u8]>| ids.into_iter().map(ReportId::from_slice).collect::<Result<Vec<_>, _>>();
+    let accepted = ids(wire.report_ids.iter().map(Vec::as_slice).collect()).map_err(|_| damaged(()))?;
+    let rejected = wire.rejected.iter().map(|verdict| verdict.report_id.as_slice()).collect();
+    Ok(Some([accepted, ids(rejected).map_err(|_| damaged(()))?]))
+}
+
+/// No report and no identity counts twice; every receipt is a report that counts or was rejected; and
+/// the published count and root are those of the accepted reports.
+pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, StoreError> {
+    let mut violations = Violations::new();
+    let Some((task, view)) = evidence.outcome()? else { return Ok(violations) };
+    let Some(leader) = evidence.with(|role| role == Role::Aggregator(0)).next() else { return Ok(violations) };
+    let reports = reports(&leader.store, view.batch)?;
+    for aggregator in evidence.with(|role| matches!(role, Role::Aggregator(_))) {
+        let name = &aggregator.part.name;
+        let Some([accepted, rejected]) = concluded(&aggregator.store, view.batch)? else {
+            if view.phase == Phase::Released {
+                violations.push(format!("{name} released a batch it did not conclude"));
+            }
+            continue;
+        };
+        let mut identities = BTreeSet::new();
+        let mut ids = BTreeSet::new();
+        for id in &accepted {
+            if !ids.insert(id) {
+                violations.push(format!("{name} counts report {} twice", id.short()));
+            }
+            match reports.get(id) {
+                None => violations.push(format!("{name} counts report {}, which nobody sent", id.short())),
+                Some(identity) if !identities.insert(identity) => {
+                    violations.push(format!("{name} counts identity {} twice", identity.short()));
+                }
+                Some(identity) if !task.eligibility.admits(identity) => {
+                    violations.push(format!("{name} counts {}, who is not eligible", identity.short()));
+                }
+                Some(_) => {}
+            }
+        }
+        for ((_, contributor), id) in &evidence.receipts {
+            if !ids.contains(id) && !rejected.contains(id) {
+                let contributor = contributor.short();
+                violations.push(format!("{name} lost report {} of {contributor} after its receipt", id.short()));
+            }
+        }
+        let transcript = view.transcript();
+        let count = u64::try_from(accepted.len()).unwrap_or(u64::MAX);
+        if transcript.is_some_and(|t| t.count != count || t.report_root != merkle::root(&accepted)) {
+            violations.push(format!("the transcript of {name} is not of the reports it accepted"));
+        }
+    }
+    Ok(violations)
+}
+
+/// The released sum is that of the accepted measurements and of one draw of noise per aggregator.
+pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
+    let Some((task, view)) = evidence.outcome()? else { return Ok(Violations::new()) };
+    if view.phase != Phase::Released {
+        return Ok(Violations::new());
+    }
+    let Some(leader) = evidence.with(|role| role == Role::Aggregator(0)).next() else {
+        return Ok(Violations::new());
+    };
+    let Ok(schema) = Schema::new(&schema_params(&task)) else {
+        return Ok(vec!["the task's statistics are no schema".to_owned()]);
+    };
+    let mut violations = Violations::new();
+    let mut expected = vec![0_i128; schema.len()];
+    let reports = reports(&leader.store, view.batch)?;
+    let accepted = concluded(&leader.store, view.batch)?.map(|[accepted, _]| accepted).unwrap_or_default();
+    for contributor in accepted.iter().filter_map(|id| reports.get(id)) {
+        let values = evidence.truth.measured.get(&(view.batch, *contributor));
+        let measurement = values.and_then(|values| Measurement::new(&schema, values.clone()).ok());
+        match measurement {
+            Some(measurement) => add(&mut expected, &schema.release(&measurement)),
+            None => violations.push(format!("{} counts and measured nothing", contributor.short())),
+        }
+    }
+    for aggregator in evidence.with(|role| matches!(role, Role::Aggregator(_))) {
+        match noise(evidence, aggregator, &task, &view)? {
+            Ok(noise) => add(&mut expected, noise),
+            Err(violation) => violations.push(violation),
+        }
+    }
+    let released = reveal::sum(&task, &view);
+    if violations.is_empty() && released.as_ref() != Some(&expected) {
+        violations.push(format!("{released:?} was released, {expected:?} was measured and drawn"));
+    }
+    let narrow: Vec<i64> = expected.iter().filter_map(|value| i64::try_from(*value).ok()).collect();
+    if violations.is_empty() && view.aggregates.iter().any(|aggregate| aggregate.value.values != narrow) {
+        violations.push("the Aggregate record is not the sum of its shares".to_owned());
+    }
+    Ok(violations)
+}
+
+fn add(sum: &mut [i128], values: &[i128]) {
+    for (sum, value) in sum.iter_mut().zip(values) {
+        *sum += value;
+    }
+}
+
+/// The noise in an aggregator's published share: the one draw that it persisted.
+fn noise<'e>(
+    evidence: &'e Evidence,
+    aggregator: &super::Witness,
+    task: &Task,
+    view: &BatchView,
+) -> Result<Result<&'e [i128], String>, StoreError> {
+    let name = &aggregator.part.name;
+    let seat = task.seat(&aggregator.part.node_key());
+    let share = seat.and_then(|seat| view.seats.get(seat)?.share.as_ref());
+    let Some(share) = share.map(|held| &held.value.share) else {
+        return Ok(Err(format!("{name} has no share in a released batch")));
+    };
+    let persisted = aggregator.store.get(Column::Aggregation, &key(view.batch, NOISY))?.unwrap_or_default();
+    if !persisted.starts_with(share) {
+        return Ok(Err(format!("{name} published a share that it did not persist")));
+    }
+    let draws = evidence.truth.noise.get(&aggregator.host).map_or(&[][..], Vec::as_slice);
+    let drawn = draws.iter().find(|draw| draw.share == *share);
+    Ok(drawn.map(|draw| draw.values.as_slice()).ok_or_else(|| format!("{name} published a share it never drew")))
+}

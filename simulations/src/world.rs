@@ -1,0 +1,405 @@
+//! The simulated world: hosts, network, users and faults over one queue in virtual time.
+//!
+//! [`World::run`] takes the next planned thing until everything is settled or time is up. What the
+//! machines ask for is done in `outputs`, what passes between hosts in `traffic`, what goes wrong in
+//! `faults`.
+
+mod faults;
+mod outputs;
+mod traffic;
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use fieldmark_ledger::batch::{self, Phase};
+use fieldmark_ledger::effect::ledger_digest;
+use fieldmark_ledger::log;
+use fieldmark_node_core::NodeCore;
+use fieldmark_node_core::compute::Job;
+use fieldmark_node_core::contributor::{State, contributions};
+use fieldmark_node_core::io::{Input, JobId};
+use fieldmark_protocol::PublicKey;
+use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::machine::{StoreError, Topic};
+use fieldmark_protocol::trust::TrustPolicy;
+
+use crate::cast::{self, HostId, Role};
+use crate::checkers::{Evidence, Witness};
+use crate::draws::Draws;
+use crate::equivocator;
+use crate::host::Host;
+use crate::journal::Journal;
+use crate::network::{LinkId, Network};
+use crate::ports::Ports;
+use crate::queue::Queue;
+use crate::scenario::{Scenario, When};
+use crate::script::{LOOK_MS, Script};
+use faults::Faults;
+use traffic::{Receipts, Rpc, RpcId};
+
+/// Between two looks whether everything is settled.
+const SETTLE_MS: u64 = 1_000;
+
+/// Something planned.
+#[derive(Debug)]
+enum Happening {
+    Start { host: HostId },
+    Step { host: HostId, life: u64 },
+    Timer { host: HostId, life: u64 },
+    Done { host: HostId, life: u64, job: JobId, work: Box<Job> },
+    Connect { ends: [HostId; 2] },
+    /// A host takes note of a broken link.
+    Notice { host: HostId, peer: PublicKey, link: LinkId },
+    Gossip { from: HostId, to: HostId, link: LinkId, message: [u8; 32], topic: Topic, data: Rc<[u8]> },
+    Request { rpc: RpcId, from: HostId, to: HostId, link: LinkId, data: Vec<u8> },
+    Response { rpc: RpcId, data: Vec<u8> },
+    Timeout { rpc: RpcId },
+    Split { number: usize },
+    Heal { number: usize },
+    Arm { number: usize },
+    Force { number: usize },
+    Look,
+}
+
+/// Numbers of a run.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counters {
+    pub(crate) steps: u64,
+    pub(crate) messages: u64,
+    pub(crate) bytes: u64,
+    pub(crate) crashes: u64,
+}
+
+/// How a run ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) virtual_ms: u64,
+    pub(crate) evidence: Evidence,
+    pub(crate) violations: Vec<String>,
+    pub(crate) counters: Counters,
+    pub(crate) lost: u64,
+    pub(crate) journal: Journal,
+}
+
+/// Everything that is simulated.
+#[derive(Debug)]
+pub(crate) struct World {
+    now: u64,
+    seed: u64,
+    scenario: Scenario,
+    trust: TrustPolicy,
+    hosts: Vec<Host>,
+    by_node_key: BTreeMap<PublicKey, HostId>,
+    network: Network,
+    queue: Queue<Happening>,
+    ports: Ports,
+    script: Script,
+    faults: Faults,
+    draws: Draws,
+    rpcs: BTreeMap<RpcId, Rpc>,
+    next_rpc: RpcId,
+    receipts: Receipts,
+    last_record_ms: u64,
+    violations: Vec<String>,
+    counters: Counters,
+    journal: Journal,
+}
+
+impl World {
+    pub(crate) fn new(scenario: &Scenario, seed: u64, journal: Journal) -> Self {
+        let parts = cast::cast(scenario, seed);
+        let mut draws = Draws::of(seed, "world");
+        let mut host = |part: &cast::Part| {
+            let skew = draws.within(scenario.network.skew_ms);
+            Host::new(part.clone(), if part.role.honest() { skew } else { 0 })
+        };
+        let hosts = parts.iter().map(&mut host).collect();
+        Self {
+            now: 0,
+            seed,
+            trust: cast::trust(&parts),
+            hosts,
+            by_node_key: parts.iter().enumerate().map(|(at, part)| (part.node_key(), at)).collect(),
+            network: Network::new(scenario, seed, &parts),
+            queue: Queue::new(),
+            ports: Ports::new(scenario, seed, &parts),
+            script: Script::new(scenario, seed, &parts),
+            faults: Faults::new(scenario, seed, &parts),
+            draws,
+            rpcs: BTreeMap::new(),
+            next_rpc: 0,
+            receipts: Receipts::new(),
+            last_record_ms: 0,
+            violations: Vec::new(),
+            counters: Counters::default(),
+            journal,
+            scenario: scenario.clone(),
+        }
+    }
+
+    /// Runs until everything is settled or the scenario's time is up.
+    pub(crate) fn run(mut self) -> Ended {
+        self.plan_beginning();
+        let mut settled_at = SETTLE_MS;
+        while let Some((at, what)) = self.queue.pop() {
+            self.now = at;
+            if let Happening::Look = what
+                && at >= settled_at
+            {
+                settled_at = at + SETTLE_MS;
+                match self.unsettled() {
+                    Ok(None) => break,
+                    Ok(Some(reason)) if at > self.scenario.duration_ms => {
+                        self.violations.push(format!("not settled after {at} ms: {reason}"));
+                        break;
+                    }
+                    Ok(Some(_)) => {}
+                    Err(error) => {
+                        self.violations.push(format!("a store is damaged: {error}"));
+                        break;
+                    }
+                }
+            }
+            self.happen(what);
+        }
+        self.end()
+    }
+
+    fn plan_beginning(&mut self) {
+        for host in 0..self.hosts.len() {
+            // Faces must start at the same time: they sign the same profile.
+            let honest = self.host(host).part.role.honest();
+            let at = if honest { self.draws.within([0, 400]) } else { 0 };
+            self.queue.plan(at, Happening::Start { host });
+        }
+        for (number, [start, length]) in self.faults.partitions().into_iter().enumerate() {
+            self.queue.plan(start, Happening::Split { number });
+            self.queue.plan(start + length, Happening::Heal { number });
+        }
+        self.arm_all(When::Start, 0);
+        self.queue.plan(LOOK_MS, Happening::Look);
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::Start { host } => self.start(host),
+            Happening::Step { host, life } if self.lives(host, life) => self.step(host),
+            Happening::Timer { host, life } if self.lives(host, life) => self.timer(host),
+            Happening::Done { host, life, job, work } if self.lives(host, life) => {
+                self.work_done(host, job, &work);
+            }
+            Happening::Step { .. } | Happening::Timer { .. } | Happening::Done { .. } => {}
+            Happening::Connect { ends } => self.connect(ends),
+            Happening::Notice { host, peer, link } => self.notice(host, peer, link),
+            Happening::Gossip { from, to, link, message, topic, data } => {
+                self.gossip_arrives(from, to, link, message, topic, data);
+            }
+            Happening::Request { rpc, from, to, link, data } => self.request_arrives(rpc, from, to, link, data),
+            Happening::Response { rpc, data } => self.response_arrives(rpc, data),
+            Happening::Timeout { rpc } => self.timed_out(rpc),
+            Happening::Split { number } => self.split(number),
+            Happening::Heal { number } => self.heal(number),
+            Happening::Arm { number } => self.arm(number),
+            Happening::Force { number } => self.force(number),
+            Happening::Look => self.look(),
+        }
+    }
+
+    // --- hosts ------------------------------------------------------------------------------------
+
+    fn host(&self, at: HostId) -> &Host {
+        self.hosts.get(at).expect("host numbers come from the cast")
+    }
+
+    fn host_mut(&mut self, at: HostId) -> &mut Host {
+        self.hosts.get_mut(at).expect("host numbers come from the cast")
+    }
+
+    fn lives(&self, host: HostId, life: u64) -> bool {
+        self.host(host).is_up() && self.host(host).life == life
+    }
+
+    fn log(&mut self, host: HostId, what: std::fmt::Arguments<'_>) {
+        self.journal.line(self.now, &format!("n{host}"), what);
+    }
+
+    fn start(&mut self, at: HostId) {
+        let (seed, trust) = (self.seed, self.trust.clone());
+        let host = self.host_mut(at);
+        if host.is_up() {
+            return;
+        }
+        let options = host.part.options(seed, at, host.life + 1, &trust);
+        let provides = matches!(host.part.role, Role::Researcher(_) | Role::Face { .. });
+        host.start(NodeCore::new(options));
+        host.inbox.push(Input::Start);
+        let blobs = provides.then(|| format!("memory:{at}"));
+        host.inbox.push(Input::Listening { multiaddrs: vec![format!("/memory/{at}")], blobs });
+        let life = host.life;
+        self.log(at, format_args!("starts, life {life}"));
+        self.step(at);
+        self.script.restarted(at, self.now);
+        for ends in self.network.kept(Some(at)) {
+            let when = self.now + self.draws.within([20, 800]);
+            self.queue.plan(when, Happening::Connect { ends });
+        }
+    }
+
+    /// Hands an input to a host; it waits for the write under way.
+    fn input(&mut self, at: HostId, input: Input) {
+        let delay = self.network.commit();
+        let when = self.now + delay;
+        let host = self.host_mut(at);
+        if !host.part.role.honest() && !equivocator::hears(&input) {
+            return;
+        }
+        host.inbox.push(input);
+        if !host.stepping {
+            host.stepping = true;
+            let life = host.life;
+            self.queue.plan(when, Happening::Step { host: at, life });
+        }
+    }
+
+    fn step(&mut self, at: HostId) {
+        let now = self.now;
+        let host = self.host_mut(at);
+        host.stepping = false;
+        let result = host.step(now);
+        let (struck, seen) = (host.control.struck(), host.control.violations());
+        self.counters.steps += 1;
+        self.violations.extend(seen.into_iter().map(|what| format!("{now} n{at}: {what}")));
+        match (result, struck) {
+            (Ok(outputs), None) => self.outputs(at, outputs),
+            (Ok(outputs), Some(fault)) => self.stop_with(at, fault, outputs),
+            (Err(_), Some(fault)) => self.stop_with(at, fault, Vec::new()),
+            (Err(error), None) => {
+                self.violations.push(format!("{now} n{at}: its store failed: {error}"));
+                self.host_mut(at).stop();
+            }
+        }
+    }
+
+    fn timer(&mut self, at: HostId) {
+        let now = self.now;
+        let host = self.host_mut(at);
+        if host.timer_planned != Some(now) {
+            return;
+        }
+        host.timer_planned = None;
+        if host.timer_at > now {
+            self.plan_timer(at);
+        } else {
+            self.input(at, Input::Timer);
+        }
+    }
+
+    fn plan_timer(&mut self, at: HostId) {
+        let host = self.host_mut(at);
+        let (when, life) = (host.timer_at, host.life);
+        if host.timer_planned.is_none_or(|planned| planned > when) {
+            host.timer_planned = Some(when);
+            self.queue.plan(when, Happening::Timer { host: at, life });
+        }
+    }
+
+    fn look(&mut self) {
+        self.queue.plan(self.now + LOOK_MS, Happening::Look);
+        match self.script.look(self.now, &self.hosts, &self.ports) {
+            Ok(asked) => {
+                for (host, id, command) in asked {
+                    self.log(host, format_args!("command {id}: {}", command_name(&command)));
+                    self.has_blobs(host, &command);
+                    self.input(host, Input::Command { id, command: Box::new(command) });
+                }
+            }
+            Err(error) => self.violations.push(format!("{} a user's node is damaged: {error}", self.now)),
+        }
+    }
+
+    // --- the end ----------------------------------------------------------------------------------
+
+    /// What is still to come, cheapest to find first.
+    fn unsettled(&self) -> Result<Option<String>, StoreError> {
+        let no = |reason: &str| Ok(Some(reason.to_owned()));
+        if !self.script.is_over() {
+            return no("users still wait");
+        }
+        if !self.faults.are_over(self.now) || self.hosts.iter().any(|host| !host.is_up()) {
+            return no("faults are still to come");
+        }
+        let Some(posed) = self.script.posed else { return no("no challenge was posed") };
+        if self.now < self.last_record_ms + SETTLE_MS {
+            return no("records still arrive");
+        }
+        let honest = || self.hosts.iter().filter(|host| host.part.role.honest());
+        for host in honest() {
+            let view = batch::batch(host.disk(), BatchId { task: posed.task, window: 0 })?;
+            let released = view.phase == Phase::Released && !view.aggregates.is_empty();
+            if !released && !matches!(view.phase, Phase::Aborted | Phase::Void) {
+                return no(&format!("at {} the batch is {:?}", host.part.name, view.phase));
+            }
+            for contribution in contributions(host.disk())? {
+                if !matches!(contribution.state, State::Counted | State::Refunded | State::Failed) {
+                    return no(&format!("at {} the contribution is {:?}", host.part.name, contribution.state));
+                }
+            }
+            for face in self.hosts.iter().filter(|host| !host.part.role.honest()) {
+                if log::fork(host.disk(), &face.part.identity())?.is_none() {
+                    return no(&format!("{} does not know of the fork", host.part.name));
+                }
+            }
+        }
+        let mut first = None;
+        for host in honest() {
+            let digest = ledger_digest(host.disk())?;
+            if *first.get_or_insert(digest) != digest {
+                return no(&format!("the ledger of {} differs", host.part.name));
+            }
+        }
+        Ok(None)
+    }
+
+    fn end(mut self) -> Ended {
+        self.violations.append(&mut self.script.violations);
+        self.violations.append(&mut self.ports.truth.violations);
+        let faces = self.hosts.iter().filter(|host| !host.part.role.honest());
+        let mut equivocators: Vec<PublicKey> = faces.map(|face| face.part.identity()).collect();
+        equivocators.dedup();
+        let witness = |(at, host): (HostId, Host)| Witness {
+            host: at,
+            part: host.part.clone(),
+            store: host.into_disk().into_store(),
+        };
+        let hosts = self.hosts.into_iter().enumerate().filter(|(_, host)| host.part.role.honest());
+        let evidence = Evidence {
+            witnesses: hosts.map(witness).collect(),
+            equivocators,
+            acknowledged: self.script.acknowledged,
+            receipts: self.receipts,
+            truth: self.ports.truth,
+            posed: self.script.posed,
+            trust: self.trust,
+            expect: self.scenario.challenge.expect,
+        };
+        Ended {
+            virtual_ms: self.now,
+            evidence,
+            violations: self.violations,
+            counters: self.counters,
+            lost: self.network.lost(),
+            journal: self.journal,
+        }
+    }
+}
+
+fn command_name(command: &fieldmark_node_core::io::Command) -> &'static str {
+    use fieldmark_node_core::io::Command;
+    match command {
+        Command::Publish(_) => "publish",
+        Command::CreateChallenge { .. } => "create a challenge",
+        Command::AddDataset { .. } => "add a dataset",
+        Command::Join { .. } => "join",
+        _ => "other",
+    }
+}

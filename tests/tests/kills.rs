@@ -1,0 +1,296 @@
+//! Power failures in the middle of a challenge: the leader, a helper, a company and a researcher are
+//! killed at random points and come back, and the board is the one that was promised.
+//!
+//! What this guards: a receipt, a budget charge or a committed share that was only in memory; a node
+//! that does not resume what its store says was under way; peers that do not find a node again.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use fieldmark_tests::{
+    Digits, MODELS, Nodes, PAUSE, People, Programs, Random, Ready, Spec, packages, together, user_cache,
+};
+use serde_json::Value;
+
+const LEADER: &str = "northgate";
+const HELPERS: [&str; 2] = ["oakbridge", "pinecrest"];
+const RESEARCHERS: [&str; 3] = ["ada", "bruno", "chiara"];
+const COMPANIES: [&str; 5] = ["atlas", "boreal", "cobalt", "dockside", "ember"];
+const CHALLENGE: &str = "digits-under-fire";
+/// Images of each company: few, because it is not the board's precision that is tested.
+const IMAGES: usize = 40;
+/// Names this variable to repeat a run's choices.
+const SEED: &str = "FIELDMARK_SEED";
+/// Everything has to be over by then, kills and restarts included.
+const LIMIT: Duration = Duration::from_secs(120);
+/// A point that has not come by then is taken as come, so that everybody is killed once.
+const POINT_MAX: Duration = Duration::from_secs(10);
+
+/// A point of the flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Point {
+    /// The companies have joined.
+    Joined,
+    /// The leader has this many reports.
+    Reports(u64),
+    /// Somebody's contribution has come to this state.
+    Contribution(&'static str),
+}
+
+/// Someone to be killed, once.
+#[derive(Debug)]
+struct Victim {
+    name: &'static str,
+    point: Point,
+    /// Time from the point to the kill.
+    delay: Duration,
+    /// Time from the kill to the restart.
+    down: Duration,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting,
+    Doomed(Instant),
+    Down(Instant, Ready),
+    Back,
+}
+
+impl Victim {
+    fn new(random: &mut Random, name: &'static str, points: &[Point], delay_ms: u64) -> Self {
+        let point = points[random.below(points.len() as u64) as usize];
+        let delay = Duration::from_millis(random.below(delay_ms));
+        let down = Duration::from_millis(50 + random.below(1_500));
+        println!("{name} is killed {delay:?} after {point:?}, for {down:?}");
+        Self {
+            name,
+            point,
+            delay,
+            down,
+            state: State::Waiting,
+        }
+    }
+
+    /// Does what is due.
+    fn step(
+        &mut self,
+        people: &People,
+        nodes: &mut Nodes,
+        reached: impl Fn(&Nodes) -> Result<bool>,
+    ) -> Result<()> {
+        match &self.state {
+            State::Waiting if reached(nodes)? => self.state = State::Doomed(Instant::now() + self.delay),
+            State::Doomed(at) if *at <= Instant::now() => {
+                let before = nodes.kill(self.name)?;
+                self.state = State::Down(Instant::now() + self.down, before);
+            }
+            State::Down(until, before) if *until <= Instant::now() => {
+                nodes.restart(people.named(self.name)?, before)?;
+                self.state = State::Back;
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Whether a point of the flow has come, as far as those that run tell.
+fn reached(point: Point, nodes: &Nodes, victim: &str) -> Result<bool> {
+    let is = |event: &Value, name: &str, value: &str| event.get(name).and_then(Value::as_str) == Some(value);
+    Ok(match point {
+        Point::Joined => true,
+        Point::Reports(least) => match nodes.of(LEADER) {
+            Ok((leader, _)) => leader.events()?.iter().any(|event| {
+                is(event, "event", "batch") && event.get("reports").and_then(Value::as_u64) >= Some(least)
+            }),
+            Err(_) => false,
+        },
+        Point::Contribution(state) => nodes
+            .of(victim)?
+            .0
+            .events()?
+            .iter()
+            .any(|event| is(event, "event", "contribution") && is(event, "state", state)),
+    })
+}
+
+#[test]
+fn killed_nodes_resume_and_the_board_is_right() -> Result<()> {
+    let seed = match std::env::var(SEED) {
+        Ok(seed) => seed.parse().with_context(|| format!("{SEED} is no number"))?,
+        Err(_) => u64::from(SystemTime::now().duration_since(UNIX_EPOCH)?.subsec_nanos()),
+    };
+    println!("{SEED}={seed}");
+    let mut random = Random::new(seed, "kills");
+    let folder = tempfile::tempdir()?;
+    let people = everyone(folder.path())?;
+    let mut nodes = Nodes::start(&people, folder.path())?;
+
+    publish(&people)?;
+    // What `publish` acknowledged is there after a power failure at any moment.
+    let researcher = RESEARCHERS[random.below(3) as usize];
+    let mut victim = Victim::new(&mut random, researcher, &[Point::Joined], 300);
+    let started = Instant::now();
+    while !matches!(victim.state, State::Back) {
+        ensure!(started.elapsed() < LIMIT, "{researcher} did not come back");
+        victim.step(&people, &mut nodes, |_| Ok(true))?;
+        thread::sleep(PAUSE);
+    }
+    add_datasets(&people, folder.path(), seed)?;
+    open_and_join(&people, folder.path())?;
+
+    let reports: Vec<Point> = (0..=5).map(Point::Reports).collect();
+    let states = ["joined", "charged", "outbox", "uploaded"].map(Point::Contribution);
+    let helper = HELPERS[random.below(2) as usize];
+    let company = COMPANIES[random.below(5) as usize];
+    let mut victims = [
+        Victim::new(&mut random, LEADER, &reports, 500),
+        Victim::new(&mut random, helper, &reports, 1_000),
+        Victim::new(&mut random, company, &states, 200),
+    ];
+    kill_all_once(&people, &mut nodes, &mut victims)?;
+    check_board(&people)?;
+    check_budgets(&people)?;
+    nodes.stop()
+}
+
+fn kill_all_once(people: &People, nodes: &mut Nodes, victims: &mut [Victim]) -> Result<()> {
+    let started = Instant::now();
+    while victims.iter().any(|victim| !matches!(victim.state, State::Back)) {
+        if started.elapsed() > LIMIT {
+            bail!("not everybody came back: {victims:?}");
+        }
+        for victim in victims.iter_mut() {
+            let (point, name) = (victim.point, victim.name);
+            let late = started.elapsed() > POINT_MAX;
+            victim.step(people, nodes, |nodes| Ok(late || reached(point, nodes, name)?))?;
+        }
+        thread::sleep(PAUSE / 5);
+    }
+    Ok(())
+}
+
+fn everyone(folder: &Path) -> Result<People> {
+    let aggregator: &[&str] = &["aggregator", "provider"];
+    let cast: Vec<(&str, &[&str])> = [(LEADER, aggregator)]
+        .into_iter()
+        .chain(HELPERS.map(|name| (name, aggregator)))
+        .chain(RESEARCHERS.map(|name| (name, &["provider"] as &[&str])))
+        .chain(COMPANIES.map(|name| (name, &["contributor", "provider"] as &[&str])))
+        .collect();
+    let people = People::init(&Programs::beside_this_test()?, &folder.join("nodes"), &cast)?;
+    people.trust(&[LEADER, HELPERS[0], HELPERS[1]])?;
+    Ok(people)
+}
+
+fn publish(people: &People) -> Result<()> {
+    let cache = user_cache()?;
+    let data = cache.join("data/digits.csv.gz");
+    let packages = packages(people.named(LEADER)?.programs(), &cache, &data, "0..560")?;
+    let releases: Vec<_> = RESEARCHERS.into_iter().zip(MODELS).collect();
+    together(&releases, |(name, model)| {
+        people
+            .named(name)?
+            .ask(&["publish", &packages.of(model).to_string_lossy()])
+    })?;
+    Ok(())
+}
+
+fn add_datasets(people: &People, folder: &Path, seed: u64) -> Result<()> {
+    let digits = Digits::read(&user_cache()?.join("data/digits.csv.gz"))?;
+    let hands = digits.deal(560..1760, COMPANIES.len(), IMAGES, seed)?;
+    let dealt: Vec<_> = COMPANIES.into_iter().zip(hands).collect();
+    together(&dealt, |(name, hand)| {
+        let (clean, field) = (
+            folder.join(format!("{name}.csv")),
+            folder.join(format!("{name}.field.csv")),
+        );
+        hand.write(&clean)?;
+        let (clean, field) = (clean.to_string_lossy(), field.to_string_lossy());
+        let one = people.named(name)?;
+        let severities = "low-light=2,blur=2,occlusion=2,sensor-noise=2";
+        one.ask(&[
+            "dataset",
+            "views",
+            &clean,
+            "--out",
+            &field,
+            "--severity-of",
+            severities,
+            "--clean",
+        ])?;
+        one.ask(&[
+            "dataset",
+            "add",
+            &field,
+            "--name",
+            "digits",
+            "--epsilon",
+            "4",
+            "--delta",
+            "1e-6",
+        ])
+    })?;
+    Ok(())
+}
+
+fn open_and_join(people: &People, folder: &Path) -> Result<()> {
+    let spec = Spec {
+        name: CHALLENGE.to_owned(),
+        models: MODELS.map(|model| format!("digits-{model}@1.0.0")).to_vec(),
+        committee: people.identities(&[LEADER, HELPERS[0], HELPERS[1]])?,
+        eligible: people.identities(&COMPANIES)?,
+        epsilon: 2.0,
+        records_max: 50,
+        window_seconds: 60,
+        min_batch: 4,
+        reports_expected: 5,
+    };
+    let path = folder.join("challenge.toml");
+    std::fs::write(&path, spec.to_toml())?;
+    let (operator, path) = (people.named(LEADER)?, path.to_string_lossy());
+    operator.ask_until_found(&["challenge", "create", &path], LIMIT, || Ok(()))?;
+    together(&COMPANIES, |name| {
+        let one = people.named(name)?;
+        one.ask_until_found(&["challenge", "show", CHALLENGE], LIMIT, || Ok(()))?;
+        one.ask(&["challenge", "join", CHALLENGE, "--dataset", "digits"])
+    })?;
+    Ok(())
+}
+
+fn check_board(people: &People) -> Result<()> {
+    let board: Value = serde_json::from_str(&people.board(CHALLENGE, LIMIT, || Ok(()))?)?;
+    assert_eq!(board["contributors"], 5, "{board}");
+    let mut names: Vec<&str> = board["models"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|m| m["name"].as_str())
+        .collect();
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["digits-cnn@1.0.0", "digits-logistic@1.0.0", "digits-mlp@1.0.0"]
+    );
+    Ok(())
+}
+
+/// Every company paid once, the one that was killed like the others.
+fn check_budgets(people: &People) -> Result<()> {
+    let spent = COMPANIES.map(|name| -> Result<f64> {
+        let budgets = people.named(name)?.ask(&["budget"])?;
+        assert_eq!(budgets[0]["charges"], 1, "{name}: {budgets}");
+        budgets[0]["epsilon_spent"]
+            .as_f64()
+            .with_context(|| format!("{name}: {budgets}"))
+    });
+    let spent = spent.into_iter().collect::<Result<Vec<f64>>>()?;
+    assert!(
+        spent.iter().all(|one| *one > 1.0 && *one == spent[0]),
+        "{spent:?}"
+    );
+    Ok(())
+}
