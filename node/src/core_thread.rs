@@ -11,11 +11,11 @@ use fieldmark_protocol::machine::StoreError;
 use tokio::sync::mpsc;
 
 /// Inputs waiting for the machines.
-pub const INPUTS_MAX: usize = 1024;
+pub(crate) const INPUTS_MAX: usize = 1024;
 /// Outputs waiting for the shells.
-pub const OUTPUTS_MAX: usize = 1024;
+pub(crate) const OUTPUTS_MAX: usize = 1024;
 /// Most inputs committed together.
-pub const GROUP_MAX: usize = 256;
+pub(crate) const GROUP_MAX: usize = 256;
 
 /// Milliseconds since 1970.
 pub(crate) fn now_ms() -> u64 {

@@ -18,10 +18,19 @@ pub(crate) async fn fetch(
     provider: PublicKey,
     address: &str,
 ) -> Result<(), String> {
-    let addr: SocketAddr = address.parse().map_err(|_| format!("'{address}' is not a socket address"))?;
-    let provider = Provider { node_key: *provider.as_bytes(), addr };
-    let report = endpoint.fetch(&provider, BlobHash(*blob.as_bytes()), size, None).await;
+    let addr: SocketAddr = address
+        .parse()
+        .map_err(|_| format!("'{address}' is not a socket address"))?;
+    let provider = Provider {
+        node_key: *provider.as_bytes(),
+        addr,
+    };
+    let report = endpoint
+        .fetch(&provider, BlobHash(*blob.as_bytes()), size, None)
+        .await;
     let report = report.map_err(|e| e.to_string())?;
-    counters.blob_bytes_fetched.fetch_add(report.bytes, Ordering::Relaxed);
+    counters
+        .blob_bytes_fetched
+        .fetch_add(report.bytes, Ordering::Relaxed);
     Ok(())
 }

@@ -13,7 +13,9 @@ use fieldmark_node_core::{blobs, datasets};
 use fieldmark_node_data::Source;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::release::Release;
-use fieldmark_supervisor::{Runner, RunnerSpec, RunnerStatus, SupervisorConfig, tensor_f32, tensor_values_f32};
+use fieldmark_supervisor::{
+    Runner, RunnerSpec, RunnerStatus, SupervisorConfig, tensor_f32, tensor_values_f32,
+};
 use serde_json::json;
 
 use crate::handle::NodeHandle;
@@ -32,7 +34,10 @@ impl Runners {
     /// Runners under these limits; none is started yet.
     #[must_use]
     pub fn new(config: SupervisorConfig) -> Self {
-        Self { config, running: Mutex::default() }
+        Self {
+            config,
+            running: Mutex::default(),
+        }
     }
 
     /// The limits and binaries in use.
@@ -44,7 +49,12 @@ impl Runners {
     /// State of every runner.
     #[must_use]
     pub fn status(&self) -> Vec<RunnerStatus> {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).values().map(Runner::status).collect()
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .values()
+            .map(Runner::status)
+            .collect()
     }
 
     /// The runner of a release; starts it when there is none.
@@ -52,7 +62,12 @@ impl Runners {
     /// # Errors
     /// `not-found` when the release or its artifacts are not here, `runner` when it does not start.
     pub async fn runner(&self, node: &NodeHandle, id: RecordId) -> Result<Runner, CommandError> {
-        let held = self.running.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        let held = self
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&id)
+            .cloned();
         if let Some(runner) = held {
             return Ok(runner);
         }
@@ -66,7 +81,10 @@ impl Runners {
 
     /// Ends every runner.
     pub fn stop(&self) {
-        self.running.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// Ends the runners of these releases, which free their memory.
@@ -90,15 +108,21 @@ fn release(node: &NodeHandle, id: RecordId) -> Result<Release, CommandError> {
 
 fn spec(node: &NodeHandle, id: RecordId, release: &Release) -> Result<RunnerSpec, CommandError> {
     let name = format!("{}@{}", release.name, release.version);
-    let entry = release.entry_artifact().map(|a| fieldmark_blobs::BlobHash(*a.blake3.as_bytes()));
+    let entry = release
+        .entry_artifact()
+        .map(|a| fieldmark_blobs::BlobHash(*a.blake3.as_bytes()));
     let path = entry.and_then(|hash| node.blobs.path_of(&hash));
     let here = blobs::is_complete(&node.store, &id).map_err(storage)?;
     let Some(path) = path.filter(|_| here) else {
-        let message = format!("the artifacts of {name} are not here; fetch them with `fieldmark pull {name}`");
+        let message =
+            format!("the artifacts of {name} are not here; fetch them with `fieldmark pull {name}`");
         return Err(CommandError::new("not-found", message));
     };
     if release.runtime != "torchscript" {
-        let message = format!("{name} needs the runtime '{}', this runner has torchscript", release.runtime);
+        let message = format!(
+            "{name} needs the runtime '{}', this runner has torchscript",
+            release.runtime
+        );
         return Err(CommandError::new("runner", message));
     }
     Ok(RunnerSpec::new(name, path)
@@ -116,9 +140,14 @@ struct Candidate {
 async fn candidate(node: &NodeHandle, id: RecordId, data: &Dataset) -> Result<Candidate, CommandError> {
     let release = release(node, id)?;
     let name = format!("{}@{}", release.name, release.version);
-    let unfit = |detail: String| CommandError::new("invalid", format!("dataset '{}' and {name}: {detail}", data.name));
+    let unfit = |detail: String| {
+        CommandError::new("invalid", format!("dataset '{}' and {name}: {detail}", data.name))
+    };
     let [input] = release.inputs.as_slice() else {
-        return Err(unfit(format!("the model takes {} inputs, a dataset has one", release.inputs.len())));
+        return Err(unfit(format!(
+            "the model takes {} inputs, a dataset has one",
+            release.inputs.len()
+        )));
     };
     let features: i64 = input.shape.iter().skip(1).product();
     let batched = input.shape.first() == Some(&-1) && input.shape.iter().skip(1).all(|d| *d > 0);
@@ -129,24 +158,38 @@ async fn candidate(node: &NodeHandle, id: RecordId, data: &Dataset) -> Result<Ca
         )));
     }
     if let Some(label) = data.labels.iter().find(|l| !release.labels.contains(l)) {
-        return Err(unfit(format!("the dataset has the label '{label}', the model knows {:?}", release.labels)));
+        return Err(unfit(format!(
+            "the dataset has the label '{label}', the model knows {:?}",
+            release.labels
+        )));
     }
     let runner = node.runners.runner(node, id).await?;
-    Ok(Candidate { name, runner, release })
+    Ok(Candidate {
+        name,
+        runner,
+        release,
+    })
 }
 
 /// Label index and confidence for each row of one slice.
 async fn predict(candidate: &Candidate, rows: &[&[f32]]) -> Result<Vec<(usize, f32)>, CommandError> {
     let fail = |detail: String| CommandError::new("runner", format!("{}: {detail}", candidate.name));
-    let Some(input) = candidate.release.inputs.first() else { return Ok(Vec::new()) };
+    let Some(input) = candidate.release.inputs.first() else {
+        return Ok(Vec::new());
+    };
     let mut shape = input.shape.clone();
     if let Some(first) = shape.first_mut() {
         *first = i64::try_from(rows.len()).unwrap_or(i64::MAX);
     }
     let values = rows.concat();
-    let outputs = candidate.runner.infer(vec![tensor_f32(&input.name, &shape, &values)]).await;
+    let outputs = candidate
+        .runner
+        .infer(vec![tensor_f32(&input.name, &shape, &values)])
+        .await;
     let outputs = outputs.map_err(|e| CommandError::new("runner", e.to_string()))?;
-    let output = outputs.first().ok_or_else(|| fail("the model returned nothing".into()))?;
+    let output = outputs
+        .first()
+        .ok_or_else(|| fail("the model returned nothing".into()))?;
     let scores = tensor_values_f32(output).map_err(|e| fail(e.to_string()))?;
     let classes = candidate.release.labels.len();
     if classes == 0 || scores.len() != rows.len() * classes {
@@ -156,7 +199,10 @@ async fn predict(candidate: &Candidate, rows: &[&[f32]]) -> Result<Vec<(usize, f
             rows.len()
         )));
     }
-    scores.chunks_exact(classes).map(|row| top(row).ok_or_else(|| fail("the model returned NaN".into()))).collect()
+    scores
+        .chunks_exact(classes)
+        .map(|row| top(row).ok_or_else(|| fail("the model returned NaN".into())))
+        .collect()
 }
 
 /// The best class and its softmax probability; `None` when a score is not a number.
@@ -171,7 +217,14 @@ fn top(row: &[f32]) -> Option<(usize, f32)> {
         }
     }
     let total: f32 = row.iter().map(|score| (score - best).exp()).sum();
-    Some((at, if total.is_finite() && total > 0.0 { 1.0 / total } else { 1.0 }))
+    Some((
+        at,
+        if total.is_finite() && total > 0.0 {
+            1.0 / total
+        } else {
+            1.0
+        },
+    ))
 }
 
 /// Outcomes of every candidate on a chunk of source records.
@@ -180,13 +233,18 @@ async fn outcomes(
     slices: &[String],
     chunk: &[Source],
 ) -> Result<Vec<RecordOutcome>, CommandError> {
-    let empty = RecordOutcome { correct: Vec::new(), confidence: Vec::new() };
+    let empty = RecordOutcome {
+        correct: Vec::new(),
+        confidence: Vec::new(),
+    };
     let mut found = vec![empty; chunk.len()];
     for candidate in candidates {
         let mut columns = Vec::with_capacity(slices.len());
         for slice in slices {
-            let rows: Vec<&[f32]> =
-                chunk.iter().filter_map(|s| s.views.get(slice).map(Vec::as_slice)).collect();
+            let rows: Vec<&[f32]> = chunk
+                .iter()
+                .filter_map(|s| s.views.get(slice).map(Vec::as_slice))
+                .collect();
             if rows.len() != chunk.len() {
                 let message = format!("a source record has no view of the slice '{slice}'");
                 return Err(CommandError::new("invalid", message));
@@ -196,8 +254,12 @@ async fn outcomes(
         for (at, (outcome, source)) in found.iter_mut().zip(chunk).enumerate() {
             let label = candidate.release.labels.iter().position(|l| *l == source.label);
             let of = columns.iter().filter_map(|column| column.get(at));
-            outcome.correct.push(of.clone().map(|(class, _)| Some(*class) == label).collect());
-            outcome.confidence.push(of.map(|(_, confidence)| *confidence).collect());
+            outcome
+                .correct
+                .push(of.clone().map(|(class, _)| Some(*class) == label).collect());
+            outcome
+                .confidence
+                .push(of.map(|(_, confidence)| *confidence).collect());
         }
     }
     Ok(found)
@@ -254,7 +316,10 @@ fn read(data: &Dataset, send: &tokio::sync::mpsc::Sender<Vec<Source>>) -> Result
 fn find(node: &NodeHandle, name: &str) -> Result<Dataset, CommandError> {
     let data = datasets::dataset(&node.store, name).map_err(storage)?;
     let missing = || {
-        CommandError::new("not-found", format!("no dataset '{name}'; `fieldmark dataset list` shows them"))
+        CommandError::new(
+            "not-found",
+            format!("no dataset '{name}'; `fieldmark dataset list` shows them"),
+        )
     };
     data.ok_or_else(missing)
 }
@@ -273,7 +338,9 @@ pub(crate) async fn measure(
     let result = run(node, releases, &data, slices, |outcomes| all.extend(outcomes)).await;
     node.runners.release(releases);
     result?;
-    let measurement = schema.measure(&all).map_err(|e| CommandError::new("invalid", e.to_string()))?;
+    let measurement = schema
+        .measure(&all)
+        .map_err(|e| CommandError::new("invalid", e.to_string()))?;
     Ok(measurement.values().to_vec())
 }
 
@@ -284,7 +351,10 @@ pub(crate) async fn local(
     dataset: &str,
 ) -> Result<serde_json::Value, CommandError> {
     let data = find(node, dataset)?;
-    let counts = Arc::new(Mutex::new((0u64, vec![vec![0u64; data.slices.len()]; releases.len()])));
+    let counts = Arc::new(Mutex::new((
+        0u64,
+        vec![vec![0u64; data.slices.len()]; releases.len()],
+    )));
     run(node, releases, &data, &data.slices, |outcomes| {
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         for outcome in outcomes {

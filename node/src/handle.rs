@@ -157,15 +157,25 @@ impl NodeHandle {
     pub async fn command(&self, command: Command) -> Result<Reply, CommandError> {
         let (reply, answer) = oneshot::channel();
         let id = self.next.fetch_add(1, Ordering::Relaxed);
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).insert(id, reply);
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(id, reply);
         let stopping = || CommandError::new("stopping", "the node is stopping");
-        let input = Input::Command { id, command: Box::new(command) };
+        let input = Input::Command {
+            id,
+            command: Box::new(command),
+        };
         self.inputs.send(input).await.map_err(|_| stopping())?;
         answer.await.map_err(|_| stopping())?
     }
 
     pub(crate) fn reply(&self, id: CommandId, result: Result<Reply, CommandError>) {
-        let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        let waiting = self
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&id);
         if let Some(waiting) = waiting {
             // A caller that left does not want to know.
             let _ = waiting.send(result);
@@ -174,7 +184,10 @@ impl NodeHandle {
 
     /// Forgets every caller that waits; they are told that the node is stopping.
     pub(crate) fn drop_waiting(&self) {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
     }
 
     /// The node's events from now on.
@@ -186,7 +199,11 @@ impl NodeHandle {
     /// The node's state; `None` until it is up.
     #[must_use]
     pub fn status(&self) -> Option<Status> {
-        let ready = self.ready.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let ready = self
+            .ready
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()?;
         let heads = log::heads(&self.store).unwrap_or_default();
         let usage = self.blobs.usage();
         let peers = self.counters.peers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,7 +228,10 @@ impl NodeHandle {
     /// `not-found` when its artifacts are not here, or the runner's one clear error.
     pub async fn infer(&self, release: RecordId, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CommandError> {
         let runner = self.runners.runner(self, release).await?;
-        runner.infer(inputs).await.map_err(|e| CommandError::new("runner", e.to_string()))
+        runner
+            .infer(inputs)
+            .await
+            .map_err(|e| CommandError::new("runner", e.to_string()))
     }
 
     /// Local scores of releases on a dataset: nothing leaves, no budget is spent.
@@ -236,7 +256,10 @@ impl NodeHandle {
 /// Resident memory of this process, in bytes; 0 where the kernel does not say.
 fn resident_bytes() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find_map(|l| l.strip_prefix("VmRSS:"))
+        .unwrap_or_default();
     let kib = line.split_whitespace().next().and_then(|n| n.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

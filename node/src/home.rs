@@ -77,7 +77,10 @@ pub struct Home {
 
 impl fmt::Debug for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Home").field("path", &self.path).field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Home")
+            .field("path", &self.path)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }
 
@@ -202,14 +205,24 @@ fn check_trust(trust: &TrustPolicy, path: &Path) -> Result<(), HomeError> {
     let found = trust.aggregators.len();
     if found > TRUSTED_MAX {
         let detail = format!("{found} identities are named, at most {TRUSTED_MAX} are taken");
-        return Err(HomeError::Invalid { path: path.to_owned(), detail });
+        return Err(HomeError::Invalid {
+            path: path.to_owned(),
+            detail,
+        });
     }
     Ok(())
 }
 
 fn trust_text(trust: &TrustPolicy) -> String {
-    let keys: Vec<String> = trust.aggregators.iter().map(|key| format!("    \"{key}\",\n")).collect();
-    format!("# Identities accepted as aggregators.\naggregators = [\n{}]\n", keys.concat())
+    let keys: Vec<String> = trust
+        .aggregators
+        .iter()
+        .map(|key| format!("    \"{key}\",\n"))
+        .collect();
+    format!(
+        "# Identities accepted as aggregators.\naggregators = [\n{}]\n",
+        keys.concat()
+    )
 }
 
 fn make_folder(dir: &Path) -> Result<(), HomeError> {
@@ -224,7 +237,10 @@ fn make_folder(dir: &Path) -> Result<(), HomeError> {
             if let Some(parent) = dir.parent() {
                 fs::create_dir_all(parent).map_err(HomeError::io("create", parent))?;
             }
-            fs::DirBuilder::new().mode(0o700).create(dir).map_err(HomeError::io("create", dir))
+            fs::DirBuilder::new()
+                .mode(0o700)
+                .create(dir)
+                .map_err(HomeError::io("create", dir))
         }
         Err(error) => Err(HomeError::io("read", dir)(error)),
     }

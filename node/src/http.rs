@@ -53,7 +53,10 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/releases", get(models::list).post(models::publish))
         .route("/releases/{reference}", get(models::show))
         .route("/pulls", post(models::pull))
-        .route("/infer", post(runs::infer).layer(DefaultBodyLimit::max(INFER_BYTES_MAX)))
+        .route(
+            "/infer",
+            post(runs::infer).layer(DefaultBodyLimit::max(INFER_BYTES_MAX)),
+        )
         .route("/evaluate", post(runs::evaluate))
         .route("/datasets", get(datasets::list).post(datasets::add))
         .route("/budgets", get(datasets::budgets))
@@ -61,7 +64,10 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/challenges/{reference}", get(challenges::show))
         .route("/challenges/{reference}/join", post(challenges::join))
         .route("/challenges/{reference}/abort", post(challenges::abort))
-        .route("/challenges/{reference}/board", get(challenges::board).post(challenges::board_under))
+        .route(
+            "/challenges/{reference}/board",
+            get(challenges::board).post(challenges::board_under),
+        )
         .fallback(|| async { Failure::not_found("there is nothing under this path of the API") })
         .method_not_allowed_fallback(|| async {
             Failure::invalid("this path of the API does not take this method")
@@ -111,5 +117,7 @@ async fn read<T: Send + 'static>(
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| Failure::internal("the work was interrupted"))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| Failure::internal("the work was interrupted"))?
 }

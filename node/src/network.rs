@@ -41,7 +41,11 @@ pub(crate) fn command(output: Output, counters: &Counters) -> Result<Option<NetC
     Ok(Some(match output {
         Output::Send { peer, request, data } => {
             sent(data.len());
-            NetCommand::Request { peer: *peer.as_bytes(), request, data }
+            NetCommand::Request {
+                peer: *peer.as_bytes(),
+                request,
+                data,
+            }
         }
         Output::Respond { inbound, data } => {
             sent(data.len());
@@ -49,7 +53,10 @@ pub(crate) fn command(output: Output, counters: &Counters) -> Result<Option<NetC
         }
         Output::Broadcast { topic, data } => {
             sent(data.len());
-            NetCommand::Publish { topic: net_topic(topic), data }
+            NetCommand::Publish {
+                topic: net_topic(topic),
+                data,
+            }
         }
         Output::Verdict { message, verdict } => NetCommand::Verdict {
             message: GossipId(message),
@@ -82,15 +89,26 @@ fn input(event: NetEvent, counters: &Counters) -> Option<Input> {
             peers().remove(&peer);
             Input::Disconnected { peer }
         }
-        NetEvent::Gossip { message, topic: on, from, data } => {
-            Input::Gossip { message: message.0, topic: topic(on), from: PublicKey::new(from), data }
-        }
-        NetEvent::Request { peer, inbound, data } => {
-            Input::Request { peer: PublicKey::new(peer), inbound, data }
-        }
-        NetEvent::Response { request, result } => {
-            Input::Response { request, result: result.map_err(|e| e.to_string()) }
-        }
+        NetEvent::Gossip {
+            message,
+            topic: on,
+            from,
+            data,
+        } => Input::Gossip {
+            message: message.0,
+            topic: topic(on),
+            from: PublicKey::new(from),
+            data,
+        },
+        NetEvent::Request { peer, inbound, data } => Input::Request {
+            peer: PublicKey::new(peer),
+            inbound,
+            data,
+        },
+        NetEvent::Response { request, result } => Input::Response {
+            request,
+            result: result.map_err(|e| e.to_string()),
+        },
         _ => return None,
     })
 }
@@ -116,10 +134,17 @@ pub(crate) async fn pump(
             NetEvent::Listening { addr } => {
                 listening.push(addr.to_string());
                 let multiaddrs = listening.clone();
-                Some(Input::Listening { multiaddrs, blobs: Some(blobs.clone()) })
+                Some(Input::Listening {
+                    multiaddrs,
+                    blobs: Some(blobs.clone()),
+                })
             }
             NetEvent::PublishFailed { topic, failure } => {
-                tracing::debug!(?topic, ?failure, "gossip was not published; the next exchange carries it");
+                tracing::debug!(
+                    ?topic,
+                    ?failure,
+                    "gossip was not published; the next exchange carries it"
+                );
                 None
             }
             NetEvent::DialFailed { addr, cause, .. } => {

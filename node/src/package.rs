@@ -52,17 +52,27 @@ impl Package {
     /// [`PackageError`] naming the file and what to do.
     pub fn read(folder: &Path) -> Result<Self, PackageError> {
         if !folder.is_dir() {
-            return Err(PackageError::NoFolder { path: folder.to_owned() });
+            return Err(PackageError::NoFolder {
+                path: folder.to_owned(),
+            });
         }
         let manifest = Manifest::parse(&files::read_text(&folder.join(MANIFEST_FILE))?)
             .map_err(PackageError::manifest(folder))?;
         let card = files::read_text(&folder.join(CARD_FILE))?;
         let files = files::list(folder)?;
-        let package = Self { folder: folder.to_owned(), manifest, card, files };
+        let package = Self {
+            folder: folder.to_owned(),
+            manifest,
+            card,
+            files,
+        };
         package.release(package.unhashed())?;
         if package.manifest.model.runtime != RUNTIME {
             let runtime = package.manifest.model.runtime;
-            return Err(PackageError::Runtime { path: folder.join(MANIFEST_FILE), runtime });
+            return Err(PackageError::Runtime {
+                path: folder.join(MANIFEST_FILE),
+                runtime,
+            });
         }
         for file in &package.files {
             pickle::refuse(&package.folder.join(file))?;
@@ -92,7 +102,9 @@ impl Package {
         let mut new = Vec::new();
         for file in &self.files {
             let path = self.folder.join(file);
-            let imported = store.import_path(&path).map_err(|source| PackageError::Store { path, source })?;
+            let imported = store
+                .import_path(&path)
+                .map_err(|source| PackageError::Store { path, source })?;
             if !imported.already_stored {
                 new.push(imported.hash);
             }
@@ -112,22 +124,34 @@ impl Package {
     /// [`PackageError::Sample`] when the sample does not fit the inputs.
     pub fn sample(&self) -> Result<Vec<Tensor>, PackageError> {
         let release = self.release(self.unhashed())?;
-        let Some(sample) = &self.manifest.sample else { return Ok(values::zeros(&release.inputs)?) };
+        let Some(sample) = &self.manifest.sample else {
+            return Ok(values::zeros(&release.inputs)?);
+        };
         let path = self.folder.join(&sample.file);
         let text = files::read_text(&path)?;
-        let fail = |detail: String| PackageError::Sample { path: path.clone(), detail };
+        let fail = |detail: String| PackageError::Sample {
+            path: path.clone(),
+            detail,
+        };
         let json = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
         values::from_json(&json, &release.inputs).map_err(|e| fail(e.to_string()))
     }
 
     fn release(&self, artifacts: Vec<Artifact>) -> Result<Release, PackageError> {
-        self.manifest.release(&self.card, artifacts).map_err(PackageError::manifest(&self.folder))
+        self.manifest
+            .release(&self.card, artifacts)
+            .map_err(PackageError::manifest(&self.folder))
     }
 
     /// Artifacts with empty hashes, for the checks that need no hash.
     fn unhashed(&self) -> Vec<Artifact> {
         let empty = ContentHash::new([0; 32]);
-        let artifact = |path: &String| Artifact { path: path.clone(), blake3: empty, sha256: empty, size: 0 };
+        let artifact = |path: &String| Artifact {
+            path: path.clone(),
+            blake3: empty,
+            sha256: empty,
+            size: 0,
+        };
         self.files.iter().map(artifact).collect()
     }
 }
@@ -160,7 +184,11 @@ pub async fn import(
     let (release, new) = blocking(move || importing.import(&into)).await?;
     let tried = try_import(&package, runner, store, &release).await;
     let (store, failed) = (store.clone(), tried.is_err());
-    let hashes: Vec<BlobHash> = release.artifacts.iter().map(|a| BlobHash(*a.blake3.as_bytes())).collect();
+    let hashes: Vec<BlobHash> = release
+        .artifacts
+        .iter()
+        .map(|a| BlobHash(*a.blake3.as_bytes()))
+        .collect();
     blocking(move || {
         if failed {
             // A blob that cannot be removed now is left to garbage collection.
@@ -168,10 +196,16 @@ pub async fn import(
             return Ok(());
         }
         let pinned = hashes.iter().try_for_each(|hash| store.pin(hash));
-        pinned.map_err(|source| PackageError::Store { path: PathBuf::from("blobs"), source })
+        pinned.map_err(|source| PackageError::Store {
+            path: PathBuf::from("blobs"),
+            source,
+        })
     })
     .await?;
-    Ok(Packed { release, trial: tried? })
+    Ok(Packed {
+        release,
+        trial: tried?,
+    })
 }
 
 async fn try_import(
@@ -182,7 +216,9 @@ async fn try_import(
 ) -> Result<Trial, PackageError> {
     let hash = release.entry_artifact().map(|a| BlobHash(*a.blake3.as_bytes()));
     let entry = hash.and_then(|hash| store.path_of(&hash));
-    let entry = entry.ok_or_else(|| PackageError::Lost { path: package.folder.join(&release.entry) })?;
+    let entry = entry.ok_or_else(|| PackageError::Lost {
+        path: package.folder.join(&release.entry),
+    })?;
     trial::run(runner, release, &entry, package.sample()?).await
 }
 
@@ -195,7 +231,9 @@ async fn read_off_thread(folder: &Path) -> Result<Package, PackageError> {
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PackageError> + Send + 'static,
 ) -> Result<T, PackageError> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| PackageError::Interrupted)?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|_| PackageError::Interrupted)?
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Starts a node's shells around its machines, and ends them in order.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use fieldmark_blobs::{BlobEndpoint, BlobServer, BlobStore, StoreConfig};
@@ -98,7 +98,10 @@ pub enum NodeError {
 }
 
 fn system(step: &'static str) -> impl Fn(std::io::Error) -> NodeError {
-    move |e| NodeError::System { step, detail: e.to_string() }
+    move |e| NodeError::System {
+        step,
+        detail: e.to_string(),
+    }
 }
 
 /// Runs a node until it is asked to end; `on_ready` is told where it is reached.
@@ -108,65 +111,49 @@ fn system(step: &'static str) -> impl Fn(std::io::Error) -> NodeError {
 pub async fn run(home: Home, options: RunOptions, on_ready: impl FnOnce(&Ready)) -> Result<(), NodeError> {
     let home = Arc::new(home);
     let store = RocksStore::open(&home.ledger_dir())?;
-    let blob_config = StoreConfig { dir: home.blobs_dir(), quota_bytes: home.config.blob_bytes_max };
-    let blobs = BlobStore::open_with(blob_config)?;
-    let mut supervisor = SupervisorConfig::beside_current_exe()?;
-    if options.isolation_off {
-        supervisor.isolation = Isolation::Off;
-    }
     let (inputs, input_queue) = mpsc::channel(core_thread::INPUTS_MAX);
     let (outputs, output_queue) = mpsc::channel(core_thread::OUTPUTS_MAX);
-    let handle = NodeHandle::new(Parts {
-        store: store.reader(),
-        blobs: blobs.clone(),
-        home: Arc::clone(&home),
-        runners: Arc::new(Runners::new(supervisor)),
-        inputs: inputs.clone(),
-    });
-    let blob_addr = options.blobs.unwrap_or(home.config.blobs);
-    // Published artifacts are public: whoever proves a peer id may fetch them.
-    let access: fieldmark_blobs::Access = Arc::new(|_, _| true);
-    let (endpoint, blob_addr) = BlobServer::start(blobs, &home.node_key.seed(), blob_addr, access)?;
-    let api = bind("the API", options.api.unwrap_or(home.config.api)).await?;
-    let pages = match options.pages.or(home.config.pages) {
-        Some(address) => Some(bind("the pages", address).await?),
-        None => None,
-    };
+    let handle = handle(&home, &options, &store, inputs.clone())?;
+    let bound = Bound::new(&handle, &options).await?;
     let (net, mut net_events) = fieldmark_net::start(net_config(&home, &options)?).await?;
-    let listening = listening(&mut net_events, &handle, listen_count(&home, &options)).await;
+    let listening = listening(&mut net_events, &handle, listen_addresses(&home, &options).len()).await;
 
     let core = NodeCore::new(core_options(&home)?);
-    let thread = std::thread::Builder::new().name("fieldmark-core".into());
     let (ended, core_end) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("fieldmark-core".into());
     let join = thread
         .spawn(move || {
+            // Whoever waits for the end hears of it unless it is gone itself.
             let _ = ended.send(core_thread::run(core, store, input_queue, &outputs));
         })
         .map_err(system("start a thread"))?;
-    let ready = Ready {
-        event: "ready",
-        identity: home.identity.public(),
-        node_key: home.node_key.public(),
-        api: api.1,
-        pages: pages.as_ref().map(|(_, address)| *address),
-        blobs: blob_addr,
+    let ready = bound.ready(&home, listening.clone());
+    let first = Input::Listening {
         multiaddrs: listening.clone(),
+        blobs: Some(ready.blobs.to_string()),
     };
-    let first = Input::Listening { multiaddrs: listening.clone(), blobs: Some(blob_addr.to_string()) };
     // The queue is empty and its reader alive: this cannot fail, and if it did the node ends below.
     let _ = inputs.send(first).await;
-    *handle.ready.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(ready.clone());
-    home.write_api_address(api.1)?;
+    *handle.ready.lock().unwrap_or_else(PoisonError::into_inner) = Some(ready.clone());
+    home.write_api_address(ready.api)?;
 
-    let wake = inputs.clone();
     let mut tasks = JoinSet::new();
-    let counters = Arc::clone(&handle.counters);
-    tasks.spawn(network::pump(net_events, inputs.clone(), counters, blob_addr.to_string(), listening));
-    tasks.spawn(dispatch(handle.clone(), output_queue, net.commands.clone(), endpoint.clone(), inputs));
-    tasks.spawn(http::serve(api.0, http::api(handle.clone()), handle.clone()));
-    if let Some((listener, _)) = pages {
-        tasks.spawn(http::serve(listener, http::pages(handle.clone()), handle.clone()));
-    }
+    let pump = (
+        net_events,
+        inputs.clone(),
+        Arc::clone(&handle.counters),
+        ready.blobs.to_string(),
+    );
+    tasks.spawn(network::pump(pump.0, pump.1, pump.2, pump.3, listening));
+    let endpoint = bound.endpoint.clone();
+    tasks.spawn(dispatch(
+        handle.clone(),
+        output_queue,
+        net.commands.clone(),
+        endpoint,
+        inputs.clone(),
+    ));
+    let endpoint = bound.serve(&mut tasks, &handle);
     on_ready(&ready);
     let result = until_end(&handle, core_end).await;
 
@@ -177,12 +164,85 @@ pub async fn run(home: Home, options: RunOptions, on_ready: impl FnOnce(&Ready))
     tokio::time::sleep(DRAIN).await;
     tasks.shutdown().await;
     endpoint.close().await;
-    drop((handle, net));
     // Nobody takes outputs any more, so one more input ends the thread, which holds the ledger's lock.
-    let _ = wake.try_send(Input::Timer);
+    let _ = inputs.try_send(Input::Timer);
     let joined = tokio::task::spawn_blocking(move || join.join()).await;
     drop(joined);
     result
+}
+
+/// Opens what stands beside the ledger, and puts the handle together.
+fn handle(
+    home: &Arc<Home>,
+    options: &RunOptions,
+    store: &RocksStore,
+    inputs: mpsc::Sender<Input>,
+) -> Result<NodeHandle, NodeError> {
+    let config = StoreConfig {
+        dir: home.blobs_dir(),
+        quota_bytes: home.config.blob_bytes_max,
+    };
+    let mut supervisor = SupervisorConfig::beside_current_exe()?;
+    if options.isolation_off {
+        supervisor.isolation = Isolation::Off;
+    }
+    Ok(NodeHandle::new(Parts {
+        store: store.reader(),
+        blobs: BlobStore::open_with(config)?,
+        home: Arc::clone(home),
+        runners: Arc::new(Runners::new(supervisor)),
+        inputs,
+    }))
+}
+
+/// The sockets that are not libp2p's, bound before anything is announced.
+struct Bound {
+    endpoint: BlobEndpoint,
+    blobs: SocketAddr,
+    api: (TcpListener, SocketAddr),
+    pages: Option<(TcpListener, SocketAddr)>,
+}
+
+impl Bound {
+    async fn new(handle: &NodeHandle, options: &RunOptions) -> Result<Self, NodeError> {
+        let config = &handle.home.config;
+        // Published artifacts are public: whoever proves a peer id may fetch them.
+        let access: fieldmark_blobs::Access = Arc::new(|_, _| true);
+        let key = handle.home.node_key.seed();
+        let address = options.blobs.unwrap_or(config.blobs);
+        let (endpoint, blobs) = BlobServer::start(handle.blobs.clone(), &key, address, access)?;
+        let api = bind("the API", options.api.unwrap_or(config.api)).await?;
+        let pages = match options.pages.or(config.pages) {
+            Some(address) => Some(bind("the pages", address).await?),
+            None => None,
+        };
+        Ok(Self {
+            endpoint,
+            blobs,
+            api,
+            pages,
+        })
+    }
+
+    fn ready(&self, home: &Home, multiaddrs: Vec<String>) -> Ready {
+        Ready {
+            event: "ready",
+            identity: home.identity.public(),
+            node_key: home.node_key.public(),
+            api: self.api.1,
+            pages: self.pages.as_ref().map(|(_, address)| *address),
+            blobs: self.blobs,
+            multiaddrs,
+        }
+    }
+
+    fn serve(self, tasks: &mut JoinSet<()>, handle: &NodeHandle) -> BlobEndpoint {
+        tasks.spawn(http::serve(self.api.0, http::api(handle.clone()), handle.clone()));
+        if let Some((listener, _)) = self.pages {
+            tasks.spawn(http::serve(listener, http::pages(handle.clone()), handle.clone()));
+        }
+        self.endpoint
+    }
 }
 
 /// Waits for a signal, a request to end, or the store's failure.
@@ -204,24 +264,34 @@ async fn until_end(
 }
 
 async fn bind(what: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), NodeError> {
-    let fail = |source| NodeError::Bind { what, address, source };
+    let fail = |source| NodeError::Bind {
+        what,
+        address,
+        source,
+    };
     let listener = TcpListener::bind(address).await.map_err(fail)?;
     let bound = listener.local_addr().map_err(fail)?;
     Ok((listener, bound))
 }
 
 fn listen_addresses<'a>(home: &'a Home, options: &'a RunOptions) -> &'a [String] {
-    if options.listen.is_empty() { &home.config.listen } else { &options.listen }
-}
-
-fn listen_count(home: &Home, options: &RunOptions) -> usize {
-    listen_addresses(home, options).len()
+    if options.listen.is_empty() {
+        &home.config.listen
+    } else {
+        &options.listen
+    }
 }
 
 fn net_config(home: &Home, options: &RunOptions) -> Result<NetConfig, NodeError> {
-    let parse = |text: &String| text.parse::<Multiaddr>().map_err(|_| NodeError::Multiaddr(text.clone()));
+    let parse = |text: &String| {
+        text.parse::<Multiaddr>()
+            .map_err(|_| NodeError::Multiaddr(text.clone()))
+    };
     let mut config = NetConfig::new(*home.node_key.seed(), home.config.network.clone());
-    config.listen = listen_addresses(home, options).iter().map(parse).collect::<Result<_, _>>()?;
+    config.listen = listen_addresses(home, options)
+        .iter()
+        .map(parse)
+        .collect::<Result<_, _>>()?;
     let bootstrap = home.config.bootstrap.iter().chain(&options.bootstrap);
     config.bootstrap = bootstrap.map(parse).collect::<Result<_, _>>()?;
     config.mdns = options.mdns || home.config.mdns;
@@ -249,18 +319,28 @@ async fn listening(
 fn core_options(home: &Home) -> Result<NodeOptions, NodeError> {
     let (hpke, hpke_public) = seal::keypair(&home.hpke_seed);
     let mut seed = [0; 32];
-    getrandom::fill(&mut seed)
-        .map_err(|e| NodeError::System { step: "give randomness", detail: e.to_string() })?;
+    getrandom::fill(&mut seed).map_err(|e| NodeError::System {
+        step: "give randomness",
+        detail: e.to_string(),
+    })?;
     let bit = |role: &Role| match role {
         Role::Aggregator => Roles::AGGREGATOR,
         Role::Contributor => Roles::CONTRIBUTOR,
         Role::Provider => Roles::PROVIDER,
     };
     Ok(NodeOptions {
-        keys: Keys { identity: home.identity.clone(), node: home.node_key.clone(), hpke, hpke_public },
+        keys: Keys {
+            identity: home.identity.clone(),
+            node: home.node_key.clone(),
+            hpke,
+            hpke_public,
+        },
         name: home.config.name.clone(),
         roles: Roles(home.config.roles.iter().map(bit).fold(0, |a, b| a | b)),
-        policy: Policy { trust: home.trust.clone(), epsilon_max: home.config.epsilon_max },
+        policy: Policy {
+            trust: home.trust.clone(),
+            epsilon_max: home.config.epsilon_max,
+        },
         seed,
     })
 }
@@ -331,13 +411,26 @@ async fn work_on(
 ) -> Option<JobResult> {
     let _slot = slots.acquire().await.ok()?;
     Some(match job {
-        Job::Evaluate { dataset, releases, slices, schema, .. } => {
+        Job::Evaluate {
+            dataset,
+            releases,
+            slices,
+            schema,
+            ..
+        } => {
             let result = evaluate::measure(handle, &releases, &dataset, &slices, &schema).await;
             JobResult::Evaluated(result.map_err(|e| e.message))
         }
-        Job::Fetch { blob, size, provider, address } => JobResult::Fetched(
+        Job::Fetch {
+            blob,
+            size,
+            provider,
+            address,
+        } => JobResult::Fetched(
             downloads::fetch(endpoint, &handle.counters, blob, size, provider, &address).await,
         ),
-        pure => tokio::task::spawn_blocking(move || compute::run(&pure)).await.ok()??,
+        pure => tokio::task::spawn_blocking(move || compute::run(&pure))
+            .await
+            .ok()??,
     })
 }

@@ -9,10 +9,21 @@ use fieldmark_simulations::{Options, run_file_with};
 #[expect(clippy::print_stdout, reason = "a command-line example")]
 fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
-    let path = PathBuf::from(arguments.next().unwrap_or_else(|| "simulations/scenarios/smoke.toml".into()));
-    let mut number = |default| arguments.next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(default);
+    let path = PathBuf::from(
+        arguments
+            .next()
+            .unwrap_or_else(|| "simulations/scenarios/smoke.toml".into()),
+    );
+    let mut number = |default| {
+        arguments
+            .next()
+            .and_then(|n| n.parse::<u64>().ok())
+            .unwrap_or(default)
+    };
     let (first, count) = (number(1), number(1));
-    let options = Options { log: arguments.next().map(PathBuf::from) };
+    let options = Options {
+        log: arguments.next().map(PathBuf::from),
+    };
     let mut code = ExitCode::SUCCESS;
     for seed in first..first + count {
         match run_file_with(&path, seed, &options) {

@@ -86,8 +86,17 @@ impl Part {
     fn new(seed: u64, at: HostId, role: Role, number: u64) -> Self {
         let key = |purpose| SecretKey::from_seed(&draws::secret(seed, purpose, number));
         let (hpke, hpke_public) = seal::keypair(&draws::secret(seed, "hpke key", number));
-        let keys = Keys { identity: key("identity key"), node: key("node key"), hpke, hpke_public };
-        Self { role, name: role.name(at), keys }
+        let keys = Keys {
+            identity: key("identity key"),
+            node: key("node key"),
+            hpke,
+            hpke_public,
+        };
+        Self {
+            role,
+            name: role.name(at),
+            keys,
+        }
     }
 
     pub(crate) fn identity(&self) -> PublicKey {
@@ -112,8 +121,17 @@ impl Part {
         let number = u64::try_from(at).unwrap_or(u64::MAX);
         // The faces of one equivocator must sign the same profile and certificate.
         let seed = draws::secret(seed, &format!("life {life}"), number);
-        let policy = Policy { trust: trust.clone(), epsilon_max: 20.0 };
-        NodeOptions { keys: self.keys.clone(), name: self.name.clone(), roles: self.role.protocol(), policy, seed }
+        let policy = Policy {
+            trust: trust.clone(),
+            epsilon_max: 20.0,
+        };
+        NodeOptions {
+            keys: self.keys.clone(),
+            name: self.name.clone(),
+            roles: self.role.protocol(),
+            policy,
+            seed,
+        }
     }
 }
 
@@ -140,8 +158,12 @@ pub(crate) fn cast(scenario: &Scenario, seed: u64) -> Vec<Part> {
 
 /// The policy that everyone has: it names the committee.
 pub(crate) fn trust(parts: &[Part]) -> TrustPolicy {
-    let seats = parts.iter().filter(|part| matches!(part.role, Role::Aggregator(_)));
-    TrustPolicy { aggregators: seats.map(Part::identity).collect() }
+    let seats = parts
+        .iter()
+        .filter(|part| matches!(part.role, Role::Aggregator(_)));
+    TrustPolicy {
+        aggregators: seats.map(Part::identity).collect(),
+    }
 }
 
 #[cfg(test)]

@@ -55,14 +55,20 @@ pub(crate) type Violations = Vec<String>;
 impl Evidence {
     /// The honest nodes with a role.
     fn with(&self, role: impl Fn(Role) -> bool) -> impl Iterator<Item = &Witness> {
-        self.witnesses.iter().filter(move |witness| role(witness.part.role))
+        self.witnesses
+            .iter()
+            .filter(move |witness| role(witness.part.role))
     }
 
     /// The challenge's task and its batch, as the leader sees them.
     fn outcome(&self) -> Result<Option<(Task, BatchView)>, StoreError> {
-        let Some(leader) = self.with(|role| role == Role::Aggregator(0)).next() else { return Ok(None) };
+        let Some(leader) = self.with(|role| role == Role::Aggregator(0)).next() else {
+            return Ok(None);
+        };
         let Some(posed) = self.posed else { return Ok(None) };
-        let Some(task) = tasks::task(&leader.store, &posed.task)? else { return Ok(None) };
+        let Some(task) = tasks::task(&leader.store, &posed.task)? else {
+            return Ok(None);
+        };
         let view = batch::batch(&leader.store, task.batch())?;
         Ok(Some((task.task, view)))
     }
@@ -101,12 +107,22 @@ pub(crate) fn outcome_name(evidence: &Evidence) -> &'static str {
 
 /// The batch ended as the scenario says.
 fn ended_as_expected(evidence: &Evidence) -> Result<Violations, StoreError> {
-    let Some((_, view)) = evidence.outcome()? else { return Ok(vec!["no challenge was posed".to_owned()]) };
+    let Some((_, view)) = evidence.outcome()? else {
+        return Ok(vec!["no challenge was posed".to_owned()]);
+    };
     let fits = match evidence.expect {
         Expect::Released => view.phase == Phase::Released,
         Expect::Aborted => view.phase == Phase::Aborted,
         Expect::Either => matches!(view.phase, Phase::Released | Phase::Aborted),
     };
-    let details: Vec<&str> = view.aborts.iter().map(|abort| abort.value.detail.as_str()).collect();
-    Ok(if fits { Vec::new() } else { vec![format!("the batch ended {:?} {details:?}", view.phase)] })
+    let details: Vec<&str> = view
+        .aborts
+        .iter()
+        .map(|abort| abort.value.detail.as_str())
+        .collect();
+    Ok(if fits {
+        Vec::new()
+    } else {
+        vec![format!("the batch ended {:?} {details:?}", view.phase)]
+    })
 }

@@ -43,7 +43,10 @@ struct State {
 impl Control {
     /// Lets `fault` strike at the `commits`-th commit from now, the first being 1.
     pub(crate) fn arm(&self, commits: u64, fault: Fault) {
-        self.0.borrow_mut().armed = Some(Armed { commits_left: commits.max(1), fault });
+        self.0.borrow_mut().armed = Some(Armed {
+            commits_left: commits.max(1),
+            fault,
+        });
     }
 
     /// Takes a fault that has not struck back.
@@ -99,8 +102,14 @@ impl Disk {
             Column::Aggregation => write.key.get(BATCH_BYTES) == Some(&NOISY),
             _ => false,
         };
-        let held = if watched { self.store.get(write.column, &write.key)? } else { None };
-        let (Some(held), Some(value)) = (held, &write.value) else { return Ok(()) };
+        let held = if watched {
+            self.store.get(write.column, &write.key)?
+        } else {
+            None
+        };
+        let (Some(held), Some(value)) = (held, &write.value) else {
+            return Ok(());
+        };
         if held == *value {
             return Ok(());
         }
@@ -138,7 +147,13 @@ impl Read for Disk {
         self.store.get(column, key)
     }
 
-    fn scan(&self, column: Column, prefix: &[u8], from: &[u8], limit: usize) -> Result<Vec<Entry>, StoreError> {
+    fn scan(
+        &self,
+        column: Column,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Entry>, StoreError> {
         self.store.scan(column, prefix, from, limit)
     }
 }
@@ -146,7 +161,10 @@ impl Read for Disk {
 impl Store for Disk {
     fn commit(&mut self, batch: &Batch) -> Result<(), StoreError> {
         if self.control.strike() == Some(Fault::Disk) {
-            return Err(StoreError::Engine { step: "commit", detail: "simulated fault".to_owned() });
+            return Err(StoreError::Engine {
+                step: "commit",
+                detail: "simulated fault".to_owned(),
+            });
         }
         for write in batch.writes() {
             self.watch(write)?;
@@ -177,7 +195,10 @@ mod tests {
         disk.commit(&put(Column::Meta, b"a", b"1")).unwrap();
         disk.commit(&put(Column::Meta, b"a", b"2")).unwrap_err();
         assert_eq!(disk.get(Column::Meta, b"a").unwrap(), Some(b"1".to_vec()));
-        assert_eq!((disk.control().struck(), disk.control().struck()), (Some(Fault::Disk), None));
+        assert_eq!(
+            (disk.control().struck(), disk.control().struck()),
+            (Some(Fault::Disk), None)
+        );
         disk.commit(&put(Column::Meta, b"a", b"3")).unwrap();
     }
 
@@ -185,11 +206,16 @@ mod tests {
     fn noise_drawn_twice_is_seen() {
         let mut disk = Disk::default();
         for value in [b"x", b"x"] {
-            disk.commit(&put(Column::Aggregation, &noisy_key(), value)).unwrap();
+            disk.commit(&put(Column::Aggregation, &noisy_key(), value))
+                .unwrap();
         }
         assert!(disk.control().violations().is_empty());
-        disk.commit(&put(Column::Aggregation, &noisy_key(), b"y")).unwrap();
-        assert_eq!(disk.control().violations(), ["a noisy share was drawn a second time"]);
+        disk.commit(&put(Column::Aggregation, &noisy_key(), b"y"))
+            .unwrap();
+        assert_eq!(
+            disk.control().violations(),
+            ["a noisy share was drawn a second time"]
+        );
     }
 
     #[test]
@@ -197,7 +223,10 @@ mod tests {
         let mut disk = Disk::default();
         disk.commit(&put(Column::Logs, b"place", b"x")).unwrap();
         disk.commit(&put(Column::Logs, b"place", b"y")).unwrap();
-        assert_eq!(disk.control().violations(), ["a place of a log got a second record"]);
+        assert_eq!(
+            disk.control().violations(),
+            ["a place of a log got a second record"]
+        );
     }
 
     #[test]
@@ -207,10 +236,13 @@ mod tests {
         let mut charged = empty.clone();
         charged.reserve([1; 32], Rho::from_units(1_000)).unwrap();
         let mut disk = Disk::default();
-        disk.commit(&put(Column::Budgets, b"source", &empty.encode())).unwrap();
-        disk.commit(&put(Column::Budgets, b"source", &charged.encode())).unwrap();
+        disk.commit(&put(Column::Budgets, b"source", &empty.encode()))
+            .unwrap();
+        disk.commit(&put(Column::Budgets, b"source", &charged.encode()))
+            .unwrap();
         assert!(disk.control().violations().is_empty());
-        disk.commit(&put(Column::Budgets, b"source", &empty.encode())).unwrap();
+        disk.commit(&put(Column::Budgets, b"source", &empty.encode()))
+            .unwrap();
         assert_eq!(disk.control().violations(), ["a budget forgot a charge"]);
         let mut overspent = charged.encode();
         overspent[62..70].copy_from_slice(&(u64::MAX / 2).to_le_bytes());

@@ -64,7 +64,11 @@ mod tests {
 
     #[test]
     fn streams_of_one_seed_differ_and_repeat() {
-        let draw = |seed, purpose| (0..8).map(|_| Draws::of(seed, purpose).below(1 << 40)).collect::<Vec<_>>();
+        let draw = |seed, purpose| {
+            (0..8)
+                .map(|_| Draws::of(seed, purpose).below(1 << 40))
+                .collect::<Vec<_>>()
+        };
         assert_eq!(draw(1, "a"), draw(1, "a"));
         assert_ne!(draw(1, "a"), draw(1, "b"));
         assert_ne!(draw(1, "a"), draw(2, "a"));

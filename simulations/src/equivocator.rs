@@ -15,7 +15,10 @@ pub(crate) const FORKED_SEQ: u64 = 2;
 
 /// Whether a face takes an input in: it answers requests, but learns nothing.
 pub(crate) fn hears(input: &Input) -> bool {
-    !matches!(input, Input::Gossip { .. } | Input::Response { .. } | Input::Done { .. })
+    !matches!(
+        input,
+        Input::Gossip { .. } | Input::Response { .. } | Input::Done { .. }
+    )
 }
 
 /// Whether a face lets an output out: it asks for nothing and accuses nobody.

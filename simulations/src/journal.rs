@@ -28,7 +28,13 @@ impl Journal {
     pub(crate) fn new(path: Option<&Path>) -> io::Result<Self> {
         let file = path.map(File::create).transpose()?.map(BufWriter::new);
         let hasher = blake3::Hasher::new_derive_key("fieldmark simulation v1 event log");
-        Ok(Self { hasher, tail: VecDeque::new(), lines: 0, file, failed: None })
+        Ok(Self {
+            hasher,
+            tail: VecDeque::new(),
+            lines: 0,
+            file,
+            failed: None,
+        })
     }
 
     /// Adds a line: virtual time, who, what.
@@ -65,7 +71,11 @@ impl Journal {
         match self.failed {
             Some(error) => Err(error),
             None => {
-                let tail = self.tail.into_iter().map(|line| line.trim_end().to_owned()).collect();
+                let tail = self
+                    .tail
+                    .into_iter()
+                    .map(|line| line.trim_end().to_owned())
+                    .collect();
                 Ok((self.hasher.finalize().to_hex().to_string(), tail))
             }
         }

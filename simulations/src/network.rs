@@ -47,7 +47,15 @@ impl Network {
         let degree = usize::try_from(scenario.network.degree).unwrap_or(usize::MAX);
         let kept = graph(parts, degree, &mut draws);
         let (links, sides) = (BTreeMap::new(), BTreeMap::new());
-        Self { knobs: scenario.network.clone(), draws, links, next: 0, kept, sides, lost: 0 }
+        Self {
+            knobs: scenario.network.clone(),
+            draws,
+            links,
+            next: 0,
+            kept,
+            sides,
+            lost: 0,
+        }
     }
 
     /// The links that are kept up, or those of one host.
@@ -63,7 +71,9 @@ impl Network {
 
     /// Whether no partition lies between two hosts.
     pub(crate) fn reachable(&self, one: HostId, other: HostId) -> bool {
-        self.sides.values().all(|side| side.contains(&one) == side.contains(&other))
+        self.sides
+            .values()
+            .all(|side| side.contains(&one) == side.contains(&other))
     }
 
     /// A new connection.
@@ -132,13 +142,20 @@ impl Network {
 
     /// A partition ends; returns the links to be kept up that it may have broken.
     pub(crate) fn heal(&mut self, number: usize) -> Vec<[HostId; 2]> {
-        let Some(side) = self.sides.remove(&number) else { return Vec::new() };
+        let Some(side) = self.sides.remove(&number) else {
+            return Vec::new();
+        };
         let crosses = |[one, other]: &&[HostId; 2]| side.contains(one) != side.contains(other);
         self.kept.iter().filter(crosses).copied().collect()
     }
 
     fn break_links(&mut self, which: impl Fn(&Link) -> bool) -> Vec<(LinkId, Link)> {
-        let broken: Vec<_> = self.links.iter().filter(|(_, l)| which(l)).map(|(id, l)| (*id, *l)).collect();
+        let broken: Vec<_> = self
+            .links
+            .iter()
+            .filter(|(_, l)| which(l))
+            .map(|(id, l)| (*id, *l))
+            .collect();
         for (id, _) in &broken {
             self.links.remove(id);
         }
@@ -175,7 +192,9 @@ fn graph(parts: &[Part], degree: usize, draws: &mut Draws) -> Vec<[HostId; 2]> {
     }
     let (first, second) = ring.split_at(ring.len() / 2);
     for (at, part) in parts.iter().enumerate() {
-        let Role::Face { half, .. } = part.role else { continue };
+        let Role::Face { half, .. } = part.role else {
+            continue;
+        };
         let half = if half == 0 { first } else { second };
         for _ in 0..degree {
             join(at, half.get(draws.index(half.len())).copied().unwrap_or(at));
@@ -210,7 +229,12 @@ mod tests {
         }
         assert_eq!(reached.len(), hosts);
         let neighbours = |face: HostId| -> BTreeSet<HostId> {
-            network.kept(Some(face)).into_iter().flatten().filter(|at| *at != face).collect()
+            network
+                .kept(Some(face))
+                .into_iter()
+                .flatten()
+                .filter(|at| *at != face)
+                .collect()
         };
         assert!(neighbours(hosts - 1).is_disjoint(&neighbours(hosts - 2)));
         assert!((0..hosts - 2).all(|at| network.kept(Some(at)).len() >= 5));

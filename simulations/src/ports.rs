@@ -54,10 +54,22 @@ impl Ports {
     pub(crate) fn new(scenario: &Scenario, seed: u64, parts: &[Part]) -> Self {
         let mut draws = Draws::of(seed, "ports");
         let slices = (0..scenario.challenge.slices).map(slice_name).collect();
-        let companies = parts.iter().enumerate().filter(|(_, p)| matches!(p.role, Role::Company(_)));
+        let companies = parts
+            .iter()
+            .enumerate()
+            .filter(|(_, p)| matches!(p.role, Role::Company(_)));
         let companies: Vec<HostId> = companies.map(|(at, _)| at).collect();
-        let outcomes = companies.iter().copied().zip(population(scenario, &mut draws)).collect();
-        Self { draws, outcomes, slices, truth: Truth::default() }
+        let outcomes = companies
+            .iter()
+            .copied()
+            .zip(population(scenario, &mut draws))
+            .collect();
+        Self {
+            draws,
+            outcomes,
+            slices,
+            truth: Truth::default(),
+        }
     }
 
     /// The slices of the challenge.
@@ -96,10 +108,15 @@ impl Ports {
     /// Does a job that is not [`Job::Fetch`] and notes what the checkers want to know.
     pub(crate) fn run(&mut self, host: HostId, identity: PublicKey, job: &Job) -> Option<JobResult> {
         match job {
-            Job::Evaluate { batch, schema, .. } => {
-                Some(JobResult::Evaluated(self.evaluate(host, identity, *batch, schema)))
-            }
-            Job::Noise { shape, sigma_squared, seed, .. } => {
+            Job::Evaluate { batch, schema, .. } => Some(JobResult::Evaluated(
+                self.evaluate(host, identity, *batch, schema),
+            )),
+            Job::Noise {
+                shape,
+                sigma_squared,
+                seed,
+                ..
+            } => {
                 let result = compute::run(job);
                 if let Some(JobResult::Noised(Ok(share))) = &result {
                     self.note_noise(host, shape, *sigma_squared, *seed, share);
@@ -123,7 +140,9 @@ impl Ports {
         let values = measurement.values().to_vec();
         let before = self.truth.measured.insert((batch, identity), values.clone());
         if before.is_some_and(|before| before != values) {
-            self.truth.violations.push(format!("n{host} measured the same data twice with other results"));
+            self.truth
+                .violations
+                .push(format!("n{host} measured the same data twice with other results"));
         }
         Ok(values)
     }
@@ -131,10 +150,16 @@ impl Ports {
     fn note_noise(&mut self, host: HostId, shape: &Shape, sigma_squared: u64, seed: [u8; 32], share: &[u8]) {
         match noise_values(shape, sigma_squared, seed) {
             Ok(values) => {
-                let noise = Noise { share: share.to_vec(), values };
+                let noise = Noise {
+                    share: share.to_vec(),
+                    values,
+                };
                 self.truth.noise.entry(host).or_default().push(noise);
             }
-            Err(error) => self.truth.violations.push(format!("the noise of n{host}: {error}")),
+            Err(error) => self
+                .truth
+                .violations
+                .push(format!("the noise of n{host}: {error}")),
         }
     }
 }
@@ -143,7 +168,8 @@ impl Ports {
 fn noise_values(shape: &Shape, sigma_squared: u64, seed: [u8; 32]) -> Result<Vec<i128>, String> {
     let schema = Schema::new(&shape.schema).map_err(|e| e.to_string())?;
     let vdaf = Vdaf::new(&schema, shape.aggregators).map_err(|e| e.to_string())?;
-    let noise = jobs::noisy_share(&vdaf.zero(), NoiseScale { sigma_squared }, seed).map_err(|e| e.to_string())?;
+    let noise =
+        jobs::noisy_share(&vdaf.zero(), NoiseScale { sigma_squared }, seed).map_err(|e| e.to_string())?;
     let mut shares = vec![vdaf.zero(); usize::from(shape.aggregators)];
     if let Some(first) = shares.first_mut() {
         *first = noise;
@@ -153,7 +179,11 @@ fn noise_values(shape: &Shape, sigma_squared: u64, seed: [u8; 32]) -> Result<Vec
 
 /// Name of a slice by its number; the first stands for the laboratory.
 fn slice_name(number: u64) -> String {
-    if number == 0 { "clean".to_owned() } else { format!("condition-{number}") }
+    if number == 0 {
+        "clean".to_owned()
+    } else {
+        format!("condition-{number}")
+    }
 }
 
 /// The records of every company, at most as many as a report may count.
@@ -162,7 +192,9 @@ fn population(scenario: &Scenario, draws: &mut Draws) -> Vec<Vec<RecordOutcome>>
     let cap = usize::try_from(plan.records).unwrap_or(usize::MAX);
     let statistics = synthetic::Scenario {
         skill: (0..scenario.researchers).map(|_| 0.8 + draws.unit()).collect(),
-        harshness: (0..plan.slices).map(|n| if n == 0 { 0.0 } else { draws.unit() }).collect(),
+        harshness: (0..plan.slices)
+            .map(|n| if n == 0 { 0.0 } else { draws.unit() })
+            .collect(),
         severity: (0..scenario.companies).map(|_| 0.5 + draws.unit()).collect(),
         records: u32::try_from(plan.records * 3 / 4).unwrap_or(u32::MAX).max(2),
         confidences: plan.calibration,

@@ -11,7 +11,10 @@ pub(crate) struct Queue<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new() -> Self {
-        Self { items: BTreeMap::new(), next: 0 }
+        Self {
+            items: BTreeMap::new(),
+            next: 0,
+        }
     }
 
     /// Plans `item` for `at`, in virtual milliseconds.

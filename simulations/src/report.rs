@@ -82,6 +82,10 @@ impl Report {
 
     /// Names the file that the run was read from.
     pub(crate) fn replays(&mut self, path: &Path) {
-        self.replay = format!("fieldmark simulate {} --seed {} --log events.log", path.display(), self.seed);
+        self.replay = format!(
+            "fieldmark simulate {} --seed {} --log events.log",
+            path.display(),
+            self.seed
+        );
     }
 }

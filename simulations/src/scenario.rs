@@ -286,8 +286,10 @@ impl Scenario {
     /// # Errors
     /// [`ScenarioError`] naming file and line.
     pub fn read(path: &Path) -> Result<Self, ScenarioError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ScenarioError::Read { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| ScenarioError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
         Self::parse(&text, path)
     }
 
@@ -305,7 +307,14 @@ impl Scenario {
             None => Ok(scenario),
             Some((field, min, max, found)) => {
                 let line = line_of(text, field);
-                Err(ScenarioError::Range { path: path.to_owned(), line, field, min, max, found })
+                Err(ScenarioError::Range {
+                    path: path.to_owned(),
+                    line,
+                    field,
+                    min,
+                    max,
+                    found,
+                })
             }
         }
     }
@@ -354,8 +363,14 @@ impl Scenario {
             range("commits", crash.commits, 10_000);
             range("down_ms", crash.down_ms, self.duration_ms);
         }
-        checks.extend(self.partition.iter().map(|p| ("share_percent", 1, 50, p.share_percent)));
-        checks.into_iter().find(|(_, min, max, found)| found < min || found > max)
+        checks.extend(
+            self.partition
+                .iter()
+                .map(|p| ("share_percent", 1, 50, p.share_percent)),
+        );
+        checks
+            .into_iter()
+            .find(|(_, min, max, found)| found < min || found > max)
     }
 }
 
@@ -375,7 +390,9 @@ mod tests {
     use super::*;
 
     fn error(text: &str) -> String {
-        Scenario::parse(text, Path::new("x.toml")).unwrap_err().to_string()
+        Scenario::parse(text, Path::new("x.toml"))
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -389,12 +406,18 @@ mod tests {
     #[test]
     fn errors_name_file_and_line() {
         let unknown = error("name = \"a\"\n\n[network]\nlos_percent = 3\n");
-        assert!(unknown.starts_with("x.toml:4: unknown field `los_percent`"), "{unknown}");
+        assert!(
+            unknown.starts_with("x.toml:4: unknown field `los_percent`"),
+            "{unknown}"
+        );
         let type_of = error("name = \"a\"\nnodes = \"many\"\n");
         assert!(type_of.starts_with("x.toml:2: invalid type"), "{type_of}");
         let range = error("name = \"a\"\n[network]\nloss_percent = 95\n");
         assert_eq!(range, "x.toml:3: loss_percent is 95, it must be 0 to 90");
-        assert_eq!(error("name = \"a\"\nnodes = 10\n"), "x.toml:2: nodes is 10, it must be 15 to 2000");
+        assert_eq!(
+            error("name = \"a\"\nnodes = 10\n"),
+            "x.toml:2: nodes is 10, it must be 15 to 2000"
+        );
         let reversed = error("name = \"a\"\n[network]\nlatency_ms = [50, 20]\n");
         assert_eq!(reversed, "x.toml:3: latency_ms is 20, it must be 50 to 10000");
     }

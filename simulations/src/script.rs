@@ -89,7 +89,12 @@ impl Script {
         for (host, part) in parts.iter().enumerate() {
             let mut add = |errand, range| {
                 let (progress, thinks_ms) = (Progress::Due(draws.within(range)), draws.within([0, 2_500]));
-                plans.push(Plan { host, errand, progress, thinks_ms });
+                plans.push(Plan {
+                    host,
+                    errand,
+                    progress,
+                    thinks_ms,
+                });
             };
             match part.role {
                 Role::Operator => add(Errand::Create, [3_000, 5_000]),
@@ -139,14 +144,18 @@ impl Script {
                 Progress::Asked(_) | Progress::Done => continue,
             };
             let thinking = matches!(plan.progress, Progress::Thinking(_));
-            let Some(user) = hosts.get(host).filter(|h| h.is_up() && now >= due) else { continue };
+            let Some(user) = hosts.get(host).filter(|h| h.is_up() && now >= due) else {
+                continue;
+            };
             if errand == Errand::Join && !thinking {
                 if self.may_join(user)? {
                     self.advance(at, Progress::Thinking(now + thinks_ms));
                 }
                 continue;
             }
-            let Some(command) = self.command(now, errand, user, hosts, ports)? else { continue };
+            let Some(command) = self.command(now, errand, user, hosts, ports)? else {
+                continue;
+            };
             self.next += 1;
             asked.push((host, self.next, command));
             self.advance(at, Progress::Asked(self.next));
@@ -179,18 +188,27 @@ impl Script {
             (Errand::Publish, Role::Researcher(number)) => {
                 Some(Command::Publish(release(&format!("model-{number}"))))
             }
-            (Errand::Publish, Role::Face { half, .. }) => {
-                Some(Command::Publish(equivocator::story(release(&user.part.name), half)))
-            }
+            (Errand::Publish, Role::Face { half, .. }) => Some(Command::Publish(equivocator::story(
+                release(&user.part.name),
+                half,
+            ))),
             (Errand::AddDataset, Role::Company(number)) => {
-                let host = hosts.iter().position(|h| h.part.role == Role::Company(number)).unwrap_or(0);
+                let host = hosts
+                    .iter()
+                    .position(|h| h.part.role == Role::Company(number))
+                    .unwrap_or(0);
                 let (dataset, epsilon) = (ports.dataset(host), self.plan.budget_epsilon);
-                Some(Command::AddDataset { dataset, epsilon, delta: self.plan.delta })
+                Some(Command::AddDataset {
+                    dataset,
+                    epsilon,
+                    delta: self.plan.delta,
+                })
             }
             (Errand::Create, _) => self.create(now, user, hosts, ports)?,
-            (Errand::Join, _) => {
-                self.posed.map(|posed| Command::Join { task: posed.task, dataset: "field".to_owned() })
-            }
+            (Errand::Join, _) => self.posed.map(|posed| Command::Join {
+                task: posed.task,
+                dataset: "field".to_owned(),
+            }),
             _ => None,
         })
     }
@@ -204,10 +222,16 @@ impl Script {
         ports: &Ports,
     ) -> Result<Option<Command>, StoreError> {
         let parts = || hosts.iter().map(|host| &host.part);
-        let researchers = parts().filter(|part| matches!(part.role, Role::Researcher(_))).count();
-        let committee: Vec<Aggregator> =
-            parts().filter(|part| matches!(part.role, Role::Aggregator(_))).map(Part::seat).collect();
-        let companies = parts().filter(|part| matches!(part.role, Role::Company(_))).map(Part::identity);
+        let researchers = parts()
+            .filter(|part| matches!(part.role, Role::Researcher(_)))
+            .count();
+        let committee: Vec<Aggregator> = parts()
+            .filter(|part| matches!(part.role, Role::Aggregator(_)))
+            .map(Part::seat)
+            .collect();
+        let companies = parts()
+            .filter(|part| matches!(part.role, Role::Company(_)))
+            .map(Part::identity);
         for release in self.published.values() {
             if catalogue::release(user.disk(), release)?.is_none() {
                 return Ok(None);
@@ -233,7 +257,12 @@ impl Script {
                 paired: self.plan.paired,
                 calibration: self.plan.calibration,
             },
-            privacy: Privacy { epsilon_micro: 0, delta_pico: 0, sigma_squared: 1, l2_squared: 1 },
+            privacy: Privacy {
+                epsilon_micro: 0,
+                delta_pico: 0,
+                sigma_squared: 1,
+                l2_squared: 1,
+            },
             eligibility: Eligibility::List(companies.collect()),
             min_batch: u32::try_from(self.plan.min_batch).unwrap_or(u32::MAX),
             reports_expected: 0,
@@ -244,17 +273,33 @@ impl Script {
         match privacy(&self.plan, &task) {
             Ok(privacy) => task.privacy = privacy,
             Err(error) => {
-                self.violations.push(format!("no noise fits the scenario: {error}"));
+                self.violations
+                    .push(format!("no noise fits the scenario: {error}"));
                 return Ok(None);
             }
         }
         self.window = [opens_at_ms, closes_at_ms];
-        Ok(Some(Command::CreateChallenge { challenge: challenge(ports.slices()), task }))
+        Ok(Some(Command::CreateChallenge {
+            challenge: challenge(ports.slices()),
+            task,
+        }))
     }
 
     /// A node answered.
-    pub(crate) fn replied(&mut self, host: &Host, now: u64, id: CommandId, result: Result<Reply, CommandError>) {
-        let Some(at) = self.plans.iter().position(|plan| plan.progress == Progress::Asked(id)) else { return };
+    pub(crate) fn replied(
+        &mut self,
+        host: &Host,
+        now: u64,
+        id: CommandId,
+        result: Result<Reply, CommandError>,
+    ) {
+        let Some(at) = self
+            .plans
+            .iter()
+            .position(|plan| plan.progress == Progress::Asked(id))
+        else {
+            return;
+        };
         let Some(plan) = self.plans.get(at) else { return };
         let (at_host, errand) = (plan.host, plan.errand);
         self.advance(at, Progress::Done);
@@ -269,7 +314,8 @@ impl Script {
             // A company that learnt of the task too late.
             (Errand::Join, Err(_)) if host.clock(now) + SKEW_MS >= self.window[1] => {}
             (_, Err(error)) => {
-                self.violations.push(format!("{} could not {errand:?}: {error}", host.part.name));
+                self.violations
+                    .push(format!("{} could not {errand:?}: {error}", host.part.name));
             }
         }
     }
@@ -281,7 +327,12 @@ impl Script {
             }
             (Errand::Create, _, [challenge, task]) => {
                 let [opens_at_ms, closes_at_ms] = self.window;
-                self.posed = Some(Posed { challenge: *challenge, task: *task, opens_at_ms, closes_at_ms });
+                self.posed = Some(Posed {
+                    challenge: *challenge,
+                    task: *task,
+                    opens_at_ms,
+                    closes_at_ms,
+                });
             }
             _ => {}
         }
@@ -294,7 +345,11 @@ impl Script {
             if let Progress::Asked(_) = plan.progress {
                 let due = now + draws.within([100, 1_000]);
                 let join = plan.errand == Errand::Join;
-                plan.progress = if join { Progress::Thinking(due) } else { Progress::Due(due) };
+                plan.progress = if join {
+                    Progress::Thinking(due)
+                } else {
+                    Progress::Due(due)
+                };
             }
         }
     }
@@ -331,7 +386,10 @@ fn release(name: &str) -> Release {
 }
 
 fn challenge(slices: &[String]) -> Challenge {
-    let slice = |name: &String| Slice { name: name.clone(), description: String::new() };
+    let slice = |name: &String| Slice {
+        name: name.clone(),
+        description: String::new(),
+    };
     Challenge {
         name: "in-the-field".to_owned(),
         scenario: "Simulated records under simulated conditions.".to_owned(),
@@ -356,7 +414,11 @@ fn privacy(plan: &ChallengePlan, task: &Task) -> Result<Privacy, PrivacyError> {
     })
 }
 
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded, positive and small")]
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "rounded, positive and small"
+)]
 fn whole(value: f64) -> u64 {
     value.round() as u64
 }

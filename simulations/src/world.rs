@@ -43,21 +43,66 @@ const SETTLE_MS: u64 = 1_000;
 /// Something planned.
 #[derive(Debug)]
 enum Happening {
-    Start { host: HostId },
-    Step { host: HostId, life: u64 },
-    Timer { host: HostId, life: u64 },
-    Done { host: HostId, life: u64, job: JobId, work: Box<Job> },
-    Connect { ends: [HostId; 2] },
+    Start {
+        host: HostId,
+    },
+    Step {
+        host: HostId,
+        life: u64,
+    },
+    Timer {
+        host: HostId,
+        life: u64,
+    },
+    Done {
+        host: HostId,
+        life: u64,
+        job: JobId,
+        work: Box<Job>,
+    },
+    Connect {
+        ends: [HostId; 2],
+    },
     /// A host takes note of a broken link.
-    Notice { host: HostId, peer: PublicKey, link: LinkId },
-    Gossip { from: HostId, to: HostId, link: LinkId, message: [u8; 32], topic: Topic, data: Rc<[u8]> },
-    Request { rpc: RpcId, from: HostId, to: HostId, link: LinkId, data: Vec<u8> },
-    Response { rpc: RpcId, data: Vec<u8> },
-    Timeout { rpc: RpcId },
-    Split { number: usize },
-    Heal { number: usize },
-    Arm { number: usize },
-    Force { number: usize },
+    Notice {
+        host: HostId,
+        peer: PublicKey,
+        link: LinkId,
+    },
+    Gossip {
+        from: HostId,
+        to: HostId,
+        link: LinkId,
+        message: [u8; 32],
+        topic: Topic,
+        data: Rc<[u8]>,
+    },
+    Request {
+        rpc: RpcId,
+        from: HostId,
+        to: HostId,
+        link: LinkId,
+        data: Vec<u8>,
+    },
+    Response {
+        rpc: RpcId,
+        data: Vec<u8>,
+    },
+    Timeout {
+        rpc: RpcId,
+    },
+    Split {
+        number: usize,
+    },
+    Heal {
+        number: usize,
+    },
+    Arm {
+        number: usize,
+    },
+    Force {
+        number: usize,
+    },
     Look,
 }
 
@@ -119,7 +164,11 @@ impl World {
             seed,
             trust: cast::trust(&parts),
             hosts,
-            by_node_key: parts.iter().enumerate().map(|(at, part)| (part.node_key(), at)).collect(),
+            by_node_key: parts
+                .iter()
+                .enumerate()
+                .map(|(at, part)| (part.node_key(), at))
+                .collect(),
             network: Network::new(scenario, seed, &parts),
             queue: Queue::new(),
             ports: Ports::new(scenario, seed, &parts),
@@ -150,7 +199,8 @@ impl World {
                 match self.unsettled() {
                     Ok(None) => break,
                     Ok(Some(reason)) if at > self.scenario.duration_ms => {
-                        self.violations.push(format!("not settled after {at} ms: {reason}"));
+                        self.violations
+                            .push(format!("not settled after {at} ms: {reason}"));
                         break;
                     }
                     Ok(Some(_)) => {}
@@ -185,16 +235,34 @@ impl World {
             Happening::Start { host } => self.start(host),
             Happening::Step { host, life } if self.lives(host, life) => self.step(host),
             Happening::Timer { host, life } if self.lives(host, life) => self.timer(host),
-            Happening::Done { host, life, job, work } if self.lives(host, life) => {
+            Happening::Done {
+                host,
+                life,
+                job,
+                work,
+            } if self.lives(host, life) => {
                 self.work_done(host, job, &work);
             }
             Happening::Step { .. } | Happening::Timer { .. } | Happening::Done { .. } => {}
             Happening::Connect { ends } => self.connect(ends),
             Happening::Notice { host, peer, link } => self.notice(host, peer, link),
-            Happening::Gossip { from, to, link, message, topic, data } => {
+            Happening::Gossip {
+                from,
+                to,
+                link,
+                message,
+                topic,
+                data,
+            } => {
                 self.gossip_arrives(from, to, link, message, topic, data);
             }
-            Happening::Request { rpc, from, to, link, data } => self.request_arrives(rpc, from, to, link, data),
+            Happening::Request {
+                rpc,
+                from,
+                to,
+                link,
+                data,
+            } => self.request_arrives(rpc, from, to, link, data),
             Happening::Response { rpc, data } => self.response_arrives(rpc, data),
             Happening::Timeout { rpc } => self.timed_out(rpc),
             Happening::Split { number } => self.split(number),
@@ -234,7 +302,10 @@ impl World {
         host.start(NodeCore::new(options));
         host.inbox.push(Input::Start);
         let blobs = provides.then(|| format!("memory:{at}"));
-        host.inbox.push(Input::Listening { multiaddrs: vec![format!("/memory/{at}")], blobs });
+        host.inbox.push(Input::Listening {
+            multiaddrs: vec![format!("/memory/{at}")],
+            blobs,
+        });
         let life = host.life;
         self.log(at, format_args!("starts, life {life}"));
         self.step(at);
@@ -268,13 +339,15 @@ impl World {
         let result = host.step(now);
         let (struck, seen) = (host.control.struck(), host.control.violations());
         self.counters.steps += 1;
-        self.violations.extend(seen.into_iter().map(|what| format!("{now} n{at}: {what}")));
+        self.violations
+            .extend(seen.into_iter().map(|what| format!("{now} n{at}: {what}")));
         match (result, struck) {
             (Ok(outputs), None) => self.outputs(at, outputs),
             (Ok(outputs), Some(fault)) => self.stop_with(at, fault, outputs),
             (Err(_), Some(fault)) => self.stop_with(at, fault, Vec::new()),
             (Err(error), None) => {
-                self.violations.push(format!("{now} n{at}: its store failed: {error}"));
+                self.violations
+                    .push(format!("{now} n{at}: its store failed: {error}"));
                 self.host_mut(at).stop();
             }
         }
@@ -310,10 +383,18 @@ impl World {
                 for (host, id, command) in asked {
                     self.log(host, format_args!("command {id}: {}", command_name(&command)));
                     self.has_blobs(host, &command);
-                    self.input(host, Input::Command { id, command: Box::new(command) });
+                    self.input(
+                        host,
+                        Input::Command {
+                            id,
+                            command: Box::new(command),
+                        },
+                    );
                 }
             }
-            Err(error) => self.violations.push(format!("{} a user's node is damaged: {error}", self.now)),
+            Err(error) => self
+                .violations
+                .push(format!("{} a user's node is damaged: {error}", self.now)),
         }
     }
 
@@ -328,20 +409,34 @@ impl World {
         if !self.faults.are_over(self.now) || self.hosts.iter().any(|host| !host.is_up()) {
             return no("faults are still to come");
         }
-        let Some(posed) = self.script.posed else { return no("no challenge was posed") };
+        let Some(posed) = self.script.posed else {
+            return no("no challenge was posed");
+        };
         if self.now < self.last_record_ms + SETTLE_MS {
             return no("records still arrive");
         }
         let honest = || self.hosts.iter().filter(|host| host.part.role.honest());
         for host in honest() {
-            let view = batch::batch(host.disk(), BatchId { task: posed.task, window: 0 })?;
+            let view = batch::batch(
+                host.disk(),
+                BatchId {
+                    task: posed.task,
+                    window: 0,
+                },
+            )?;
             let released = view.phase == Phase::Released && !view.aggregates.is_empty();
             if !released && !matches!(view.phase, Phase::Aborted | Phase::Void) {
                 return no(&format!("at {} the batch is {:?}", host.part.name, view.phase));
             }
             for contribution in contributions(host.disk())? {
-                if !matches!(contribution.state, State::Counted | State::Refunded | State::Failed) {
-                    return no(&format!("at {} the contribution is {:?}", host.part.name, contribution.state));
+                if !matches!(
+                    contribution.state,
+                    State::Counted | State::Refunded | State::Failed
+                ) {
+                    return no(&format!(
+                        "at {} the contribution is {:?}",
+                        host.part.name, contribution.state
+                    ));
                 }
             }
             for face in self.hosts.iter().filter(|host| !host.part.role.honest()) {
@@ -371,7 +466,11 @@ impl World {
             part: host.part.clone(),
             store: host.into_disk().into_store(),
         };
-        let hosts = self.hosts.into_iter().enumerate().filter(|(_, host)| host.part.role.honest());
+        let hosts = self
+            .hosts
+            .into_iter()
+            .enumerate()
+            .filter(|(_, host)| host.part.role.honest());
         let evidence = Evidence {
             witnesses: hosts.map(witness).collect(),
             equivocators,

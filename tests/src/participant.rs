@@ -46,6 +46,15 @@ impl Participant {
         Ok(participant)
     }
 
+    /// The same person with another data folder, which may not exist.
+    #[must_use]
+    pub fn with_data(&self, data: &Path) -> Self {
+        Self {
+            data: data.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The command `fieldmark WORDS` on this data folder, printing JSON.
     #[must_use]
     pub fn command(&self, words: &[&str]) -> Command {

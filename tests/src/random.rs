@@ -25,6 +25,17 @@ impl Random {
         u64::from_le_bytes(bytes) % end.max(1)
     }
 
+    /// One of `items`.
+    ///
+    /// # Panics
+    /// When there is none.
+    pub fn choose<T: Copy>(&mut self, items: &[T]) -> T {
+        let chosen = usize::try_from(self.below(items.len() as u64)).ok();
+        *chosen
+            .and_then(|chosen| items.get(chosen))
+            .expect("there is something to choose from")
+    }
+
     /// Puts `items` into a random order.
     pub fn shuffle<T>(&mut self, items: &mut [T]) {
         for end in (2..=items.len()).rev() {

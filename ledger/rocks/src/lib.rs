@@ -1,8 +1,8 @@
 //! The RocksDB store of a Fieldmark node: one column family per [`Column`], every commit one write batch
 //! whose log is synced before it returns.
 //!
-//! Owns the files of the data folder, the format version ([`format`]) and the memory the engine may
-//! take ([`tuning`]). Knows nothing of what the keys and values mean.
+//! Owns the files of the data folder, the format version ([`mod@format`]) and the memory the engine may
+//! take ([`mod@tuning`]). Knows nothing of what the keys and values mean.
 //!
 //! One thread owns the [`RocksStore`] and commits; any number of threads read through clones of its
 //! [`RocksReader`], or through a [`RocksSnapshot`] where several reads must agree. The folder is free for
@@ -22,6 +22,21 @@ use rocksdb::{ColumnFamily, DB, Direction, IteratorMode, ReadOptions, WriteBatch
 pub use open::OpenError;
 
 /// The store of one node, open for writing. Only one may be open on a folder.
+///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let dir = tempfile::tempdir()?;
+/// use fieldmark_ledger_rocks::RocksStore;
+/// use fieldmark_protocol::machine::{Batch, Column, Read, Store};
+///
+/// let mut store = RocksStore::open(dir.path())?;
+/// let mut batch = Batch::new();
+/// batch.put(Column::Meta, *b"key", *b"value");
+/// store.commit(&batch)?; // on disk when it returns
+/// assert_eq!(store.reader().get(Column::Meta, b"key")?, Some(b"value".to_vec()));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct RocksStore {
     reader: RocksReader,

@@ -1,5 +1,7 @@
 //! The store as a node uses it: reopening, locking, damage, crashes and old versions.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail the test")]
+
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;

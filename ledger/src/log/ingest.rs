@@ -81,8 +81,8 @@ pub fn ingest(store: &dyn Read, record: &Record) -> Result<Ingest, StoreError> {
     extend(store, record, chain)
 }
 
-/// Takes in a record that was fetched by id because others cite it. It is stored only if it counts
-/// beyond the end of its log; below the end records come in order, through [`ingest`].
+/// Takes in a record that was fetched by id because others cite it: the same as [`ingest`], which stores
+/// a record beyond the end of its log by its id if it counts, and any other only in its place.
 ///
 /// # Errors
 /// [`StoreError`] when the store fails or is damaged.

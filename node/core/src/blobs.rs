@@ -15,12 +15,15 @@ use crate::context::{Context, Work};
 use crate::io::{CommandError, CommandId, Event, Reply};
 use crate::sync;
 
-/// Wait after a failed fetch, in milliseconds; doubles up to [`RETRY_MS_MAX`].
+/// Wait after a failed fetch, in milliseconds; doubles every [`TRIES_PER_WAIT`] tries up to
+/// [`RETRY_MS_MAX`].
 pub const RETRY_MS: u64 = 500;
+/// Tries between two doublings: not everyone who provides blobs has the one that is missing.
+pub const TRIES_PER_WAIT: u32 = 4;
 /// Longest wait between two tries.
 pub const RETRY_MS_MAX: u64 = 30_000;
 /// Tries after which a waiting user is told; fetching goes on.
-pub const TRIES_BEFORE_REPLY: u32 = 6;
+pub const TRIES_BEFORE_REPLY: u32 = 12;
 
 const WANTED: u8 = b'w';
 const COMPLETE: u8 = b'c';
@@ -194,7 +197,7 @@ impl Blobs {
             return;
         };
         let wait = RETRY_MS
-            .saturating_mul(1 << download.tries.min(10))
+            .saturating_mul(1 << (download.tries / TRIES_PER_WAIT).min(10))
             .min(RETRY_MS_MAX);
         download.tries += 1;
         download.retry_at = ctx.now + wait;
@@ -221,7 +224,8 @@ impl Blobs {
     }
 }
 
-/// Whom to ask at the given try: the author's nodes first, then everyone else who provides blobs.
+/// Whom to ask at the given try: the author's nodes and everyone else who provides blobs, in turn. The
+/// author's address may arrive only after others were tried in vain, so it gets every second try.
 fn provider(
     ctx: &Context<'_>,
     release: &RecordId,
@@ -230,8 +234,7 @@ fn provider(
     let Some(view) = catalogue::release(&ctx.view, release)? else {
         return Ok(None);
     };
-    let mut found = Vec::new();
-    let mut others = Vec::new();
+    let (mut authors, mut others) = (Vec::new(), Vec::new());
     for address in sync::addresses(&ctx.view)? {
         let Some(socket) = address.blobs else { continue };
         let Some(certified) = identity::certificate(&ctx.view, &address.node_key)? else {
@@ -241,16 +244,17 @@ fn provider(
             continue;
         }
         let list = if certified.identity == view.author {
-            &mut found
+            &mut authors
         } else {
             &mut others
         };
         list.push((address.node_key, socket));
     }
-    found.extend(others);
-    let turn = usize::try_from(tries)
+    let asks_author = others.is_empty() || (tries.is_multiple_of(2) && !authors.is_empty());
+    let list = if asks_author { authors } else { others };
+    let turn = usize::try_from(tries / 2)
         .unwrap_or(0)
-        .checked_rem(found.len())
+        .checked_rem(list.len())
         .unwrap_or(0);
-    Ok(found.into_iter().nth(turn))
+    Ok(list.into_iter().nth(turn))
 }

@@ -43,8 +43,14 @@ impl Endpoint {
             }
             Err(error) => return Err(HomeError::io("read", &path)(error)),
         };
-        let address = text.trim().parse().map_err(|_| HomeError::damaged(&path, "not an address"))?;
-        Ok(Self { address, token: token_of(dir)? })
+        let address = text
+            .trim()
+            .parse()
+            .map_err(|_| HomeError::damaged(&path, "not an address"))?;
+        Ok(Self {
+            address,
+            token: token_of(dir)?,
+        })
     }
 }
 

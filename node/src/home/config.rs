@@ -134,10 +134,18 @@ impl Config {
         let format = table.get("format").and_then(toml::Value::as_integer);
         let found = format.ok_or_else(|| HomeError::damaged(path, "there is no 'format = 1'"))?;
         if found > i64::from(FORMAT) {
-            return Err(HomeError::Newer { path: path.to_owned(), found, known: FORMAT });
+            return Err(HomeError::Newer {
+                path: path.to_owned(),
+                found,
+                known: FORMAT,
+            });
         }
         if found < i64::from(FORMAT_MIN) {
-            return Err(HomeError::Older { path: path.to_owned(), found, known: FORMAT_MIN });
+            return Err(HomeError::Older {
+                path: path.to_owned(),
+                found,
+                known: FORMAT_MIN,
+            });
         }
         let config: Self = toml::from_str(text).map_err(damaged)?;
         config.check(path)?;
@@ -146,7 +154,12 @@ impl Config {
 
     /// Checks every bound.
     pub(super) fn check(&self, path: &Path) -> Result<(), HomeError> {
-        let invalid = |detail: String| Err(HomeError::Invalid { path: path.to_owned(), detail });
+        let invalid = |detail: String| {
+            Err(HomeError::Invalid {
+                path: path.to_owned(),
+                detail,
+            })
+        };
         if self.name.trim().is_empty() {
             return invalid("the name is empty".to_owned());
         }
@@ -159,7 +172,9 @@ impl Config {
             return invalid(format!("network '{network}' is not 1 to 32 of a-z, 0-9 and '-'"));
         }
         if self.listen.len() > ADDRESSES_MAX || self.bootstrap.len() > ADDRESSES_MAX {
-            return invalid(format!("more than {ADDRESSES_MAX} addresses in listen or bootstrap"));
+            return invalid(format!(
+                "more than {ADDRESSES_MAX} addresses in listen or bootstrap"
+            ));
         }
         if !self.api.ip().is_loopback() {
             let api = self.api;

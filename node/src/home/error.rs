@@ -97,10 +97,17 @@ pub enum HomeError {
 
 impl HomeError {
     pub(super) fn io(step: &'static str, path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), step, source }
+        move |source| Self::Io {
+            path: path.to_owned(),
+            step,
+            source,
+        }
     }
 
     pub(super) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
-        Self::Damaged { path: path.to_owned(), detail: detail.into().trim_end().to_owned() }
+        Self::Damaged {
+            path: path.to_owned(),
+            detail: detail.into().trim_end().to_owned(),
+        }
     }
 }

@@ -17,11 +17,18 @@ const SECRET_DIGITS: usize = 64;
 /// Draws 32 bytes and writes them to a new file of mode 0600.
 pub(super) fn create_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, HomeError> {
     let mut secret = Zeroizing::new([0; 32]);
-    getrandom::fill(secret.as_mut_slice()).map_err(|e| HomeError::Entropy { detail: e.to_string() })?;
+    getrandom::fill(secret.as_mut_slice()).map_err(|e| HomeError::Entropy {
+        detail: e.to_string(),
+    })?;
     let text = Zeroizing::new(format!("{}\n", hex::encode(*secret)));
-    let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
     let mut file = file.map_err(HomeError::io("create", path))?;
-    file.write_all(text.as_bytes()).map_err(HomeError::io("write", path))?;
+    file.write_all(text.as_bytes())
+        .map_err(HomeError::io("write", path))?;
     file.sync_all().map_err(HomeError::io("write", path))?;
     Ok(secret)
 }
@@ -34,7 +41,10 @@ pub(super) fn read_secret(path: &Path) -> Result<Zeroizing<[u8; 32]>, HomeError>
     let digits = text.trim();
     hex::decode_to_slice(digits, secret.as_mut_slice()).map_err(|_| {
         let found = digits.len();
-        HomeError::damaged(path, format!("{SECRET_DIGITS} hex digits expected, {found} characters found"))
+        HomeError::damaged(
+            path,
+            format!("{SECRET_DIGITS} hex digits expected, {found} characters found"),
+        )
     })?;
     Ok(secret)
 }
@@ -51,7 +61,11 @@ pub(super) fn check_mode(path: &Path) -> Result<(), HomeError> {
     let found = metadata.permissions().mode() & 0o7777;
     if found & 0o077 != 0 {
         let expected = if metadata.is_dir() { 0o700 } else { 0o600 };
-        return Err(HomeError::Mode { path: path.to_owned(), found, expected });
+        return Err(HomeError::Mode {
+            path: path.to_owned(),
+            found,
+            expected,
+        });
     }
     Ok(())
 }
@@ -60,9 +74,14 @@ pub(super) fn check_mode(path: &Path) -> Result<(), HomeError> {
 pub(super) fn read_text(path: &Path) -> Result<String, HomeError> {
     let file = File::open(path).map_err(HomeError::io("open", path))?;
     let mut bytes = Vec::new();
-    file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(HomeError::io("read", path))?;
+    file.take(TEXT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(HomeError::io("read", path))?;
     if bytes.len() as u64 > TEXT_BYTES_MAX {
-        return Err(HomeError::damaged(path, format!("more than {TEXT_BYTES_MAX} bytes")));
+        return Err(HomeError::damaged(
+            path,
+            format!("more than {TEXT_BYTES_MAX} bytes"),
+        ));
     }
     String::from_utf8(bytes).map_err(|_| HomeError::damaged(path, "not UTF-8 text"))
 }
@@ -70,12 +89,21 @@ pub(super) fn read_text(path: &Path) -> Result<String, HomeError> {
 /// Replaces a file atomically: after a crash it has its old or its new content. Mode 0600.
 pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), HomeError> {
     let temporary = path.with_extension("new");
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary);
     let mut file = file.map_err(HomeError::io("create", &temporary))?;
-    file.write_all(content).map_err(HomeError::io("write", &temporary))?;
+    file.write_all(content)
+        .map_err(HomeError::io("write", &temporary))?;
     file.sync_all().map_err(HomeError::io("write", &temporary))?;
     fs::rename(&temporary, path).map_err(HomeError::io("replace", path))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     let folder_file = File::open(folder).map_err(HomeError::io("open", folder))?;
     folder_file.sync_all().map_err(HomeError::io("write", folder))
 }

@@ -7,7 +7,10 @@ use super::*;
 fn fresh() -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data");
-    let options = InitOptions { name: Some("Acme".into()), ..InitOptions::default() };
+    let options = InitOptions {
+        name: Some("Acme".into()),
+        ..InitOptions::default()
+    };
     Home::create(&path, options).unwrap();
     (dir, path)
 }
@@ -51,7 +54,10 @@ fn a_key_that_others_can_read_is_refused_with_the_fix() {
     for name in SECRET_FILES {
         set_mode(&path.join(name), 0o640);
         let error = Home::open(&path).unwrap_err();
-        assert!(matches!(error, HomeError::Mode { found: 0o640, .. }), "{name}: {error}");
+        assert!(
+            matches!(error, HomeError::Mode { found: 0o640, .. }),
+            "{name}: {error}"
+        );
         assert!(error.to_string().contains("chmod 600"), "{error}");
         set_mode(&path.join(name), 0o600);
     }
@@ -64,7 +70,10 @@ fn a_damaged_or_missing_key_names_the_file() {
     let (_dir, path) = fresh();
     fs::write(path.join(NODE), "abc\n").unwrap();
     let error = Home::open(&path).unwrap_err().to_string();
-    assert!(error.contains("node.key") && error.contains("64 hex digits"), "{error}");
+    assert!(
+        error.contains("node.key") && error.contains("64 hex digits"),
+        "{error}"
+    );
     fs::remove_file(path.join(NODE)).unwrap();
     assert!(Home::open(&path).unwrap_err().to_string().contains("missing"));
 }
@@ -78,8 +87,14 @@ fn folders_of_other_versions_are_told_apart_from_damage() {
         fs::write(&config, text.replace(from, to)).unwrap();
         Home::open(&path).unwrap_err()
     };
-    assert!(matches!(with("format = 1", "format = 2\nsomething_new = 1"), HomeError::Newer { found: 2, .. }));
-    assert!(matches!(with("format = 1", "format = 0"), HomeError::Older { .. }));
+    assert!(matches!(
+        with("format = 1", "format = 2\nsomething_new = 1"),
+        HomeError::Newer { found: 2, .. }
+    ));
+    assert!(matches!(
+        with("format = 1", "format = 0"),
+        HomeError::Older { .. }
+    ));
     assert!(matches!(with("format = 1", ""), HomeError::Damaged { .. }));
     assert!(matches!(with("name =", "nmae ="), HomeError::Damaged { .. }));
     assert!(matches!(with("127.0.0.1", "0.0.0.0"), HomeError::Invalid { .. }));
@@ -105,7 +120,10 @@ fn the_api_is_found_while_its_address_is_there() {
     assert!(matches!(Endpoint::find(&path), Err(HomeError::NotRunning { .. })));
     home.write_api_address("127.0.0.1:4601".parse().unwrap()).unwrap();
     let endpoint = Endpoint::find(&path).unwrap();
-    assert_eq!((endpoint.address.port(), endpoint.token.as_str()), (4601, home.token()));
+    assert_eq!(
+        (endpoint.address.port(), endpoint.token.as_str()),
+        (4601, home.token())
+    );
     home.remove_api_address().unwrap();
     home.remove_api_address().unwrap();
     assert!(matches!(Endpoint::find(&path), Err(HomeError::NotRunning { .. })));
@@ -114,8 +132,14 @@ fn the_api_is_found_while_its_address_is_there() {
 #[test]
 fn bad_names_and_networks_are_refused_before_anything_is_made() {
     let dir = tempfile::tempdir().unwrap();
-    let options = InitOptions { network: Some("Main Net".into()), ..InitOptions::default() };
+    let options = InitOptions {
+        network: Some("Main Net".into()),
+        ..InitOptions::default()
+    };
     let path = dir.path().join("data");
-    assert!(matches!(Home::create(&path, options), Err(HomeError::Invalid { .. })));
+    assert!(matches!(
+        Home::create(&path, options),
+        Err(HomeError::Invalid { .. })
+    ));
     assert!(!path.exists());
 }

@@ -111,7 +111,10 @@ pub(super) async fn show(
     Path(reference): Path<String>,
 ) -> Result<Json<ChallengeDetail>, Failure> {
     let trust = handle.home.trust.clone();
-    super::read(&handle, move |store| Ok(Json(detail(store, &find(store, &reference)?, &trust)?))).await
+    super::read(&handle, move |store| {
+        Ok(Json(detail(store, &find(store, &reference)?, &trust)?))
+    })
+    .await
 }
 
 /// What was posed.
@@ -133,11 +136,17 @@ pub(super) async fn create(
         Ok((task, challenge, spec.plan()?))
     })
     .await?;
-    let reply = handle.command(Command::CreateChallenge { task, challenge }).await?;
+    let reply = handle
+        .command(Command::CreateChallenge { task, challenge })
+        .await?;
     let challenge = super::models::recorded(reply)?;
     let view = super::read(&handle, move |store| Ok(tasks::challenge(store, &challenge)?)).await?;
     let view = view.ok_or_else(super::models::unexpected)?;
-    Ok(Json(Created { challenge, task: view.challenge.task, plan }))
+    Ok(Json(Created {
+        challenge,
+        task: view.challenge.task,
+        plan,
+    }))
 }
 
 /// How to take part.
@@ -154,8 +163,15 @@ pub(super) async fn join(
 ) -> Result<Json<Value>, Failure> {
     let found = super::read(&handle, move |store| find(store, &reference)).await?;
     let (task, dataset) = (found.task.id, join.dataset);
-    handle.command(Command::Join { task, dataset: dataset.clone() }).await?;
-    Ok(Json(json!({ "challenge": found.challenge.id, "task": task, "dataset": dataset, "joined": true })))
+    handle
+        .command(Command::Join {
+            task,
+            dataset: dataset.clone(),
+        })
+        .await?;
+    Ok(Json(
+        json!({ "challenge": found.challenge.id, "task": task, "dataset": dataset, "joined": true }),
+    ))
 }
 
 /// Why to end.
@@ -171,9 +187,16 @@ pub(super) async fn abort(
     Body(abort): Body<Abort>,
 ) -> Result<Json<Value>, Failure> {
     let found = super::read(&handle, move |store| find(store, &reference)).await?;
-    let reply = handle.command(Command::Abort { batch: found.task.batch(), detail: abort.reason }).await?;
+    let reply = handle
+        .command(Command::Abort {
+            batch: found.task.batch(),
+            detail: abort.reason,
+        })
+        .await?;
     let record = super::models::recorded(reply)?;
-    Ok(Json(json!({ "challenge": found.challenge.id, "task": found.task.id, "abort": record })))
+    Ok(Json(
+        json!({ "challenge": found.challenge.id, "task": found.task.id, "abort": record }),
+    ))
 }
 
 /// `GET challenges/{ref}/board`: under this node's trust policy as its file has it now.
@@ -215,7 +238,11 @@ pub(super) fn all(store: &dyn Read) -> Result<Vec<Found>, Failure> {
     for challenge in tasks::challenges(store)? {
         if let Some(task) = tasks::task(store, &challenge.challenge.task)? {
             let batch = batch::batch(store, task.batch())?;
-            found.push(Found { challenge, task, batch });
+            found.push(Found {
+                challenge,
+                task,
+                batch,
+            });
         }
     }
     Ok(found)
@@ -224,11 +251,16 @@ pub(super) fn all(store: &dyn Read) -> Result<Vec<Found>, Failure> {
 /// The challenge that a reference names.
 pub(super) fn find(store: &dyn Read, reference: &str) -> Result<Found, Failure> {
     let id = tasks::resolve_challenge(store, reference)?;
-    let missing = |what: &str| Failure::not_found(format!("the {what} of challenge {} is not here yet", id.short()));
+    let missing =
+        |what: &str| Failure::not_found(format!("the {what} of challenge {} is not here yet", id.short()));
     let challenge = tasks::challenge(store, &id)?.ok_or_else(|| missing("record"))?;
     let task = tasks::task(store, &challenge.challenge.task)?.ok_or_else(|| missing("task"))?;
     let batch = batch::batch(store, task.batch())?;
-    Ok(Found { challenge, task, batch })
+    Ok(Found {
+        challenge,
+        task,
+        batch,
+    })
 }
 
 /// A challenge as a row of a list.
@@ -275,7 +307,8 @@ fn detail(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<Challe
         });
     }
     let slices = &found.challenge.challenge.slices;
-    let slice = |s: &fieldmark_protocol::challenge::Slice| json!({ "name": s.name, "description": s.description });
+    let slice =
+        |s: &fieldmark_protocol::challenge::Slice| json!({ "name": s.name, "description": s.description });
     Ok(ChallengeDetail {
         row: row(found),
         clean_slice: found.challenge.challenge.clean_slice.clone(),

@@ -28,9 +28,15 @@ pub(super) struct Connections {
 
 impl Connections {
     pub(super) fn new(listener: TcpListener) -> Self {
-        let loopback = listener.local_addr().is_ok_and(|address| address.ip().is_loopback());
+        let loopback = listener
+            .local_addr()
+            .is_ok_and(|address| address.ip().is_loopback());
         let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { listener, slots, idle: (!loopback).then_some(IDLE_MAX) }
+        Self {
+            listener,
+            slots,
+            idle: (!loopback).then_some(IDLE_MAX),
+        }
     }
 }
 
@@ -42,8 +48,17 @@ impl Listener for Connections {
         // The semaphore is never closed; without a permit the connection would merely not be counted.
         let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
         let (stream, address) = Listener::accept(&mut self.listener).await;
-        let idle = self.idle.map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
-        (Connection { stream, idle, _slot: slot }, address)
+        let idle = self
+            .idle
+            .map(|limit| (limit, Box::pin(tokio::time::sleep(limit))));
+        (
+            Connection {
+                stream,
+                idle,
+                _slot: slot,
+            },
+            address,
+        )
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -67,7 +82,9 @@ impl Connection {
     }
 
     fn timed_out(&mut self, context: &mut Context<'_>) -> bool {
-        self.idle.as_mut().is_some_and(|(_, sleep)| sleep.as_mut().poll(context).is_ready())
+        self.idle
+            .as_mut()
+            .is_some_and(|(_, sleep)| sleep.as_mut().poll(context).is_ready())
     }
 }
 

@@ -25,7 +25,12 @@ pub(super) struct Datasets {
 
 /// `GET datasets`
 pub(super) async fn list(State(handle): State<NodeHandle>) -> Result<Json<Datasets>, Failure> {
-    super::read(&handle, |store| Ok(Json(Datasets { datasets: datasets::datasets(store)? }))).await
+    super::read(&handle, |store| {
+        Ok(Json(Datasets {
+            datasets: datasets::datasets(store)?,
+        }))
+    })
+    .await
 }
 
 /// Budgets by source.
@@ -36,7 +41,12 @@ pub(super) struct Budgets {
 
 /// `GET budgets`
 pub(super) async fn budgets(State(handle): State<NodeHandle>) -> Result<Json<Budgets>, Failure> {
-    super::read(&handle, |store| Ok(Json(Budgets { budgets: datasets::budgets(store)? }))).await
+    super::read(&handle, |store| {
+        Ok(Json(Budgets {
+            budgets: datasets::budgets(store)?,
+        }))
+    })
+    .await
 }
 
 /// A dataset to take note of.
@@ -84,12 +94,19 @@ pub(super) async fn add(
         })
     })
     .await?;
-    let command = Command::AddDataset { dataset: dataset.clone(), epsilon, delta };
+    let command = Command::AddDataset {
+        dataset: dataset.clone(),
+        epsilon,
+        delta,
+    };
     let Reply::DatasetAdded { known_source } = handle.command(command).await? else {
         return Err(super::models::unexpected());
     };
     // The node may have found that the content belongs to another source it knows.
     let name = dataset.name.clone();
     let stored = super::read(&handle, move |store| Ok(datasets::dataset(store, &name)?)).await?;
-    Ok(Json(Added { dataset: stored.unwrap_or(dataset), known_source }))
+    Ok(Json(Added {
+        dataset: stored.unwrap_or(dataset),
+        known_source,
+    }))
 }

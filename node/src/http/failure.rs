@@ -32,7 +32,11 @@ pub struct Failure {
 impl Failure {
     /// A failure with its parts.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into() }
+        Self {
+            status,
+            code,
+            message: message.into(),
+        }
     }
 
     /// 400: the request makes no sense.

@@ -28,11 +28,16 @@ impl Guard {
     /// A guard for this token.
     #[must_use]
     pub fn new(token: &str) -> Self {
-        Self { token: blake3::hash(token.as_bytes()) }
+        Self {
+            token: blake3::hash(token.as_bytes()),
+        }
     }
 
     fn admits(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
-        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).or(authority);
+        let host = headers
+            .get(HOST)
+            .and_then(|host| host.to_str().ok())
+            .or(authority);
         let local = host.filter(|host| is_local(host)).ok_or_else(|| {
             let message = "the Host header does not name this machine; use 127.0.0.1 or localhost";
             Failure::new(StatusCode::BAD_REQUEST, "host", message)
@@ -43,7 +48,10 @@ impl Guard {
             let message = "the request comes from a web page of another origin";
             return Err(Failure::new(StatusCode::BAD_REQUEST, "origin", message));
         }
-        let given = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes).unwrap_or_default();
+        let given = headers
+            .get(AUTHORIZATION)
+            .map(HeaderValue::as_bytes)
+            .unwrap_or_default();
         let given = given.strip_prefix(b"Bearer ").unwrap_or_default();
         if blake3::hash(given) != self.token {
             let message = "the request has no or a wrong token; send 'Authorization: Bearer' with the content \
@@ -56,14 +64,19 @@ impl Guard {
 
 /// Middleware that lets a request through or answers it.
 pub async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str().to_owned());
     match guard.admits(request.headers(), authority.as_deref()) {
         Ok(()) => next.run(request).await,
         Err(failure) => {
             let unauthorized = failure.status == StatusCode::UNAUTHORIZED;
             let mut response = failure.into_response();
             if unauthorized {
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+                response
+                    .headers_mut()
+                    .insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             response
         }
@@ -76,9 +89,14 @@ fn is_local(host: &str) -> bool {
         Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
         _ => host,
     };
-    let name = name.strip_prefix('[').and_then(|n| n.strip_suffix(']')).unwrap_or(name);
+    let name = name
+        .strip_prefix('[')
+        .and_then(|n| n.strip_suffix(']'))
+        .unwrap_or(name);
     name.eq_ignore_ascii_case("localhost")
-        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+        || name
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
 }
 
 #[cfg(test)]
@@ -100,7 +118,11 @@ mod tests {
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
-        router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap().status()
+        router
+            .oneshot(request.body(Body::empty()).unwrap())
+            .await
+            .unwrap()
+            .status()
     }
 
     #[tokio::test]
@@ -108,7 +130,13 @@ mod tests {
         let host = ("host", "127.0.0.1:4601");
         let bearer = format!("Bearer {TOKEN}");
         assert_eq!(status(&[host, ("authorization", &bearer)]).await, StatusCode::OK);
-        for wrong in ["", "Bearer ", "Bearer 0123456789abcdee", TOKEN, "Basic 0123456789abcdef"] {
+        for wrong in [
+            "",
+            "Bearer ",
+            "Bearer 0123456789abcdee",
+            TOKEN,
+            "Basic 0123456789abcdef",
+        ] {
             let answer = status(&[host, ("authorization", wrong)]).await;
             assert_eq!(answer, StatusCode::UNAUTHORIZED, "{wrong}");
         }
@@ -118,12 +146,22 @@ mod tests {
     #[tokio::test]
     async fn a_rebound_name_is_refused_even_with_the_token() {
         let bearer = format!("Bearer {TOKEN}");
-        for host in ["evil.example", "evil.example:4601", "127.0.0.1.evil.example", "10.0.0.1:4601", "localhost.evil"] {
+        for host in [
+            "evil.example",
+            "evil.example:4601",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:4601",
+            "localhost.evil",
+        ] {
             let answer = status(&[("host", host), ("authorization", &bearer)]).await;
             assert_eq!(answer, StatusCode::BAD_REQUEST, "{host}");
         }
         for host in ["localhost:1", "LOCALHOST", "[::1]:4601", "127.0.0.1"] {
-            assert_eq!(status(&[("host", host), ("authorization", &bearer)]).await, StatusCode::OK, "{host}");
+            assert_eq!(
+                status(&[("host", host), ("authorization", &bearer)]).await,
+                StatusCode::OK,
+                "{host}"
+            );
         }
     }
 

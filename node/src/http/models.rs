@@ -30,7 +30,11 @@ pub(super) struct Search {
 impl Search {
     pub(super) fn query(&self) -> catalogue::Query {
         let tag = Some(self.tag.clone()).filter(|tag| !tag.is_empty());
-        catalogue::Query { text: self.text.clone(), tag, ..catalogue::Query::default() }
+        catalogue::Query {
+            text: self.text.clone(),
+            tag,
+            ..catalogue::Query::default()
+        }
     }
 }
 
@@ -111,7 +115,9 @@ pub(super) async fn list(
     let blobs = handle.blobs.clone();
     super::read(&handle, move |store| {
         let views = catalogue::releases(store, &search.query())?;
-        Ok(Json(Releases { releases: views.iter().map(|view| row(view, &blobs)).collect() }))
+        Ok(Json(Releases {
+            releases: views.iter().map(|view| row(view, &blobs)).collect(),
+        }))
     })
     .await
 }
@@ -125,7 +131,8 @@ pub(super) async fn show(
     super::read(&handle, move |store| {
         let id = catalogue::resolve(store, &reference)?;
         let view = catalogue::release(store, &id)?;
-        let view = view.ok_or_else(|| Failure::not_found(format!("no release {} is known here", id.short())))?;
+        let view =
+            view.ok_or_else(|| Failure::not_found(format!("no release {} is known here", id.short())))?;
         Ok(Json(detail(&view, &blobs)))
     })
     .await
@@ -165,7 +172,13 @@ pub(super) async fn publish(
     let reply = handle.command(Command::Publish(packed.release.clone())).await?;
     let release = recorded(reply)?;
     let (name, version) = (packed.release.name.clone(), packed.release.version.clone());
-    Ok(Json(Published { release, name, version, size_bytes: packed.release.size(), trial: packed.trial }))
+    Ok(Json(Published {
+        release,
+        name,
+        version,
+        size_bytes: packed.release.size(),
+        trial: packed.trial,
+    }))
 }
 
 /// What to fetch.
@@ -190,7 +203,10 @@ pub(super) async fn pull(
 ) -> Result<Json<Pulled>, Failure> {
     let release = resolve(&handle, pull.release).await?;
     match handle.command(Command::Pull { release }).await? {
-        Reply::Pulled { bytes } => Ok(Json(Pulled { release, size_bytes: bytes })),
+        Reply::Pulled { bytes } => Ok(Json(Pulled {
+            release,
+            size_bytes: bytes,
+        })),
         _ => Err(unexpected()),
     }
 }
@@ -226,7 +242,11 @@ fn row(view: &ReleaseView, blobs: &BlobStore) -> ReleaseRow {
         summary: release.summary.clone(),
         runtime: release.runtime.clone(),
         size_bytes: release.size(),
-        held_bytes: release.artifacts.iter().map(|a| held(blobs, a.blake3.as_bytes(), a.size)).sum(),
+        held_bytes: release
+            .artifacts
+            .iter()
+            .map(|a| held(blobs, a.blake3.as_bytes(), a.size))
+            .sum(),
         published_at_ms: view.created_at_ms,
         withdrawn: view.withdrawn.is_some(),
     }

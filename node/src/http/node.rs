@@ -16,7 +16,13 @@ use crate::handle::{NodeHandle, Status};
 /// `GET status`
 pub(super) async fn status(State(handle): State<NodeHandle>) -> Result<Json<Status>, Failure> {
     let status = super::blocking(move || Ok(handle.status())).await?;
-    let starting = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the node is starting; try again");
+    let starting = || {
+        Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            "the node is starting; try again",
+        )
+    };
     Ok(Json(status.ok_or_else(starting)?))
 }
 

@@ -10,8 +10,8 @@ use fieldmark_node_core::board::{self, Board};
 use fieldmark_node_core::io::phase_name;
 use fieldmark_pages as pages;
 use fieldmark_pages::{
-    Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ModelPage, Placement, ReleaseSummary,
-    StatusPage, Version,
+    Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ModelPage, Placement,
+    ReleaseSummary, StatusPage, Version,
 };
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::machine::Read;
@@ -46,7 +46,11 @@ impl IntoResponse for PageFailure {
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => {
                 (StatusCode::NOT_FOUND, html(pages::not_found(&self.0.message))).into_response()
             }
-            status => (status, "the page cannot be made; the node's operator finds why in its log\n").into_response(),
+            status => (
+                status,
+                "the page cannot be made; the node's operator finds why in its log\n",
+            )
+                .into_response(),
         }
     }
 }
@@ -74,10 +78,18 @@ pub(super) async fn nowhere(uri: Uri) -> Response {
 /// `GET /`
 pub(super) async fn catalogue(State(handle): State<NodeHandle>, Query(search): Query<Search>) -> Page {
     let page = super::read(&handle, move |store| {
-        let query = catalogue::Query { limit: catalogue::QUERY_LIMIT_MAX, ..search.query() };
+        let query = catalogue::Query {
+            limit: catalogue::QUERY_LIMIT_MAX,
+            ..search.query()
+        };
         let found = catalogue::releases(store, &query)?;
         let releases = found.iter().take(RELEASES_SHOWN).map(summary).collect();
-        Ok(CataloguePage { text: search.text, tag: search.tag, releases, total: found.len() as u64 })
+        Ok(CataloguePage {
+            text: search.text,
+            tag: search.tag,
+            releases,
+            total: found.len() as u64,
+        })
     });
     Ok(html(pages::catalogue(&page.await?)).into_response())
 }
@@ -100,7 +112,9 @@ pub(super) async fn challenges(State(handle): State<NodeHandle>) -> Page {
     let page = super::read(&handle, move |store| {
         let all = challenges::all(store)?;
         let summary = |found: &Found| challenge_summary(store, found, &trust);
-        Ok(ChallengesPage { challenges: all.iter().map(summary).collect::<Result<_, _>>()? })
+        Ok(ChallengesPage {
+            challenges: all.iter().map(summary).collect::<Result<_, _>>()?,
+        })
     });
     Ok(html(pages::challenges(&page.await?)).into_response())
 }
@@ -114,7 +128,10 @@ pub(super) async fn challenge(State(handle): State<NodeHandle>, Path(id): Path<S
         Ok((found, board))
     })
     .await?;
-    let operator = Author { identity: found.challenge.author, name: found.challenge.author_name.clone() };
+    let operator = Author {
+        identity: found.challenge.author,
+        name: found.challenge.author_name.clone(),
+    };
     let page = pages::challenge(&ChallengePage {
         board: &board,
         slices: &found.challenge.challenge.slices,
@@ -142,16 +159,30 @@ pub(super) async fn status(State(handle): State<NodeHandle>) -> Page {
     let home = std::sync::Arc::clone(&handle.home);
     let state = handle.clone();
     let page = super::read(&handle, move |store| {
-        let starting = || Failure::new(StatusCode::SERVICE_UNAVAILABLE, "starting", "the node is starting");
+        let starting = || {
+            Failure::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "starting",
+                "the node is starting",
+            )
+        };
         let status = state.status().ok_or_else(starting)?;
-        let every = catalogue::Query { limit: catalogue::QUERY_LIMIT_MAX, ..catalogue::Query::default() };
+        let every = catalogue::Query {
+            limit: catalogue::QUERY_LIMIT_MAX,
+            ..catalogue::Query::default()
+        };
         Ok(StatusPage {
             node: status.name,
             network: home.config.network.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             identity: status.ready.identity,
             node_key: status.ready.node_key,
-            roles: home.config.roles.iter().map(|role| role.name().to_owned()).collect(),
+            roles: home
+                .config
+                .roles
+                .iter()
+                .map(|role| role.name().to_owned())
+                .collect(),
             peers: status.peers.len() as u64,
             logs: status.logs as u64,
             records: status.records,
@@ -164,7 +195,10 @@ pub(super) async fn status(State(handle): State<NodeHandle>) -> Page {
 }
 
 fn author(view: &ReleaseView) -> Author {
-    Author { identity: view.author, name: view.author_name.clone() }
+    Author {
+        identity: view.author,
+        name: view.author_name.clone(),
+    }
 }
 
 fn summary(view: &ReleaseView) -> ReleaseSummary {
@@ -205,7 +239,11 @@ fn model_page(
         author: author(&view),
         published_at_ms: view.created_at_ms,
         withdrawn: view.withdrawn.is_some(),
-        held: view.release.artifacts.iter().all(|a| blobs.contains(&hash(&a.blake3))),
+        held: view
+            .release
+            .artifacts
+            .iter()
+            .all(|a| blobs.contains(&hash(&a.blake3))),
         card: card.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         versions: others.iter().filter(other).map(version).collect(),
         placements: placements(store, &view.id, trust)?,
@@ -216,7 +254,11 @@ fn model_page(
 fn placements(store: &dyn Read, release: &RecordId, trust: &TrustPolicy) -> Result<Vec<Placement>, Failure> {
     let entered = |found: &&Found| found.task.task.statistics.releases.contains(release);
     let mut placements = Vec::new();
-    for found in challenges::all(store)?.iter().filter(entered).take(PLACEMENTS_MAX) {
+    for found in challenges::all(store)?
+        .iter()
+        .filter(entered)
+        .take(PLACEMENTS_MAX)
+    {
         let board = board::board(store, &found.challenge.id, trust)?;
         let row = board.models.iter().find(|row| row.release == *release);
         let scored = row.filter(|row| row.field.score.is_some());
@@ -232,7 +274,11 @@ fn placements(store: &dyn Read, release: &RecordId, trust: &TrustPolicy) -> Resu
     Ok(placements)
 }
 
-fn challenge_summary(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<ChallengeSummary, Failure> {
+fn challenge_summary(
+    store: &dyn Read,
+    found: &Found,
+    trust: &TrustPolicy,
+) -> Result<ChallengeSummary, Failure> {
     let phase = phase_name(&found.batch.phase);
     let board: Option<Board> = match phase {
         "released" => Some(board::board(store, &found.challenge.id, trust)?),

@@ -30,17 +30,24 @@ pub(super) async fn infer(
     let (id, name, tensors) = super::read(&handle, move |store| {
         let id = catalogue::resolve(store, &release)?;
         let view = catalogue::release(store, &id)?;
-        let view = view.ok_or_else(|| Failure::not_found(format!("no release {} is known here", id.short())))?;
+        let view =
+            view.ok_or_else(|| Failure::not_found(format!("no release {} is known here", id.short())))?;
         let specs = &view.release.inputs;
         let tensors = match inputs.as_array() {
-            Some(list) => list.iter().map(|t| values::from_protocol(t, specs)).collect::<Result<_, _>>()?,
+            Some(list) => list
+                .iter()
+                .map(|t| values::from_protocol(t, specs))
+                .collect::<Result<_, _>>()?,
             None => values::from_json(&inputs, specs)?,
         };
         Ok((id, view.label(), tensors))
     })
     .await?;
     let outputs = handle.infer(id, tensors).await?;
-    let outputs: Vec<Value> = outputs.iter().map(values::to_protocol).collect::<Result<_, _>>()?;
+    let outputs: Vec<Value> = outputs
+        .iter()
+        .map(values::to_protocol)
+        .collect::<Result<_, _>>()?;
     Ok(Json(json!({ "release": id, "name": name, "outputs": outputs })))
 }
 
@@ -59,7 +66,9 @@ pub(super) async fn evaluate(
     let Evaluate { releases, dataset } = evaluate;
     if releases.is_empty() || releases.len() > RELEASES_MAX {
         let found = releases.len();
-        return Err(Failure::invalid(format!("1 to {RELEASES_MAX} releases are compared, {found} are named")));
+        return Err(Failure::invalid(format!(
+            "1 to {RELEASES_MAX} releases are compared, {found} are named"
+        )));
     }
     let ids = super::read(&handle, move |store| {
         let id = |reference: &String| catalogue::resolve(store, reference);

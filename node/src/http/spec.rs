@@ -111,7 +111,9 @@ pub enum SpecError {
     #[error(transparent)]
     Resolve(#[from] ResolveError),
     /// An aggregator or contributor is not known.
-    #[error("committee or eligible: nobody called '{text}' is known here; give an identity, or connect to their node first")]
+    #[error(
+        "committee or eligible: nobody called '{text}' is known here; give an identity, or connect to their node first"
+    )]
     NoNode {
         /// As written.
         text: String,
@@ -125,7 +127,9 @@ pub enum SpecError {
         found: Vec<String>,
     },
     /// The identity has no node that aggregates.
-    #[error("committee: '{text}' has no node that aggregates; its owner makes one with `fieldmark init --role aggregator`")]
+    #[error(
+        "committee: '{text}' has no node that aggregates; its owner makes one with `fieldmark init --role aggregator`"
+    )]
     NoAggregator {
         /// As written.
         text: String,
@@ -148,18 +152,32 @@ impl ChallengeSpec {
             models: count(self.models.len()),
             slices: count(self.slices.len()),
             cap: self.records_max,
-            statistics: SchemaStatistics { paired: self.paired, calibration: self.calibration },
+            statistics: SchemaStatistics {
+                paired: self.paired,
+                calibration: self.calibration,
+            },
         })
     }
 
     /// The privacy parameters: ε and δ rounded to what a task can carry, and the noise they need.
     fn privacy(&self, schema: &Schema) -> Result<Privacy, PrivacyError> {
         let (epsilon, delta) = (Epsilon::new(self.epsilon)?, Delta::new(self.delta)?);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be small and positive")]
-        let (epsilon_micro, delta_pico) =
-            ((epsilon.value() * 1e6).round() as u64, (delta.value() * 1e12).round() as u64);
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "checked to be small and positive"
+        )]
+        let (epsilon_micro, delta_pico) = (
+            (epsilon.value() * 1e6).round() as u64,
+            (delta.value() * 1e12).round() as u64,
+        );
         let l2_squared = schema.l2_sensitivity_squared();
-        let mut privacy = Privacy { epsilon_micro, delta_pico, sigma_squared: 1, l2_squared };
+        let mut privacy = Privacy {
+            epsilon_micro,
+            delta_pico,
+            sigma_squared: 1,
+            l2_squared,
+        };
         let promised = (Epsilon::new(privacy.epsilon())?, Delta::new(privacy.delta())?);
         privacy.sigma_squared = privacy::calibrate(l2_squared, promised.0, promised.1)?.sigma_squared;
         Ok(privacy)
@@ -216,9 +234,11 @@ impl ChallengeSpec {
             privacy: self.privacy(&self.schema()?)?,
             eligibility: match &self.eligible {
                 None => Eligibility::Open,
-                Some(list) => {
-                    Eligibility::List(list.iter().map(|t| identity_of(store, t)).collect::<Result<_, _>>()?)
-                }
+                Some(list) => Eligibility::List(
+                    list.iter()
+                        .map(|t| identity_of(store, t))
+                        .collect::<Result<_, _>>()?,
+                ),
             },
             min_batch: self.min_batch,
             reports_expected: self.reports_expected,
@@ -226,7 +246,10 @@ impl ChallengeSpec {
             closes_at_ms: now_ms.saturating_add(self.window_seconds.saturating_mul(1000)),
             window: 0,
         };
-        let slice = |s: &SliceSpec| Slice { name: s.name.clone(), description: s.description.clone() };
+        let slice = |s: &SliceSpec| Slice {
+            name: s.name.clone(),
+            description: s.description.clone(),
+        };
         let challenge = Challenge {
             name: self.name.clone(),
             scenario: self.scenario.clone(),
@@ -252,11 +275,16 @@ fn identity_of(store: &dyn Read, text: &str) -> Result<PublicKey, SpecError> {
         }
     }
     match found.as_slice() {
-        [] => Err(SpecError::NoNode { text: text.to_owned() }),
+        [] => Err(SpecError::NoNode {
+            text: text.to_owned(),
+        }),
         [one] => Ok(*one),
         several => {
             let found = several.iter().map(PublicKey::to_string).collect();
-            Err(SpecError::Several { text: text.to_owned(), found })
+            Err(SpecError::Several {
+                text: text.to_owned(),
+                found,
+            })
         }
     }
 }
@@ -275,16 +303,26 @@ fn aggregator(store: &dyn Read, text: &str) -> Result<Aggregator, SpecError> {
     }
     let nodes = identity::nodes_of(store, &identity_of(store, text)?)?;
     if nodes.is_empty() {
-        return Err(SpecError::NoNode { text: text.to_owned() });
+        return Err(SpecError::NoNode {
+            text: text.to_owned(),
+        });
     }
     let aggregates = |c: &&Certified| c.certificate.roles.has(Roles::AGGREGATOR);
     let fit: Vec<&Certified> = nodes.iter().filter(aggregates).collect();
     match fit.as_slice() {
-        [] => Err(SpecError::NoAggregator { text: text.to_owned() }),
+        [] => Err(SpecError::NoAggregator {
+            text: text.to_owned(),
+        }),
         [one] => Ok(seat(one)),
         several => {
-            let found = several.iter().map(|c| c.certificate.node_key.to_string()).collect();
-            Err(SpecError::Several { text: text.to_owned(), found })
+            let found = several
+                .iter()
+                .map(|c| c.certificate.node_key.to_string())
+                .collect();
+            Err(SpecError::Several {
+                text: text.to_owned(),
+                found,
+            })
         }
     }
 }
@@ -313,7 +351,9 @@ name = "blur"
     fn more_records_narrow_the_plan() {
         let spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
         let plan = spec.plan().unwrap();
-        let [few, .., many] = plan.expected.as_slice() else { panic!("{plan:?}") };
+        let [few, .., many] = plan.expected.as_slice() else {
+            panic!("{plan:?}")
+        };
         assert!(few.records < many.records && few.field > many.field && many.field > 0.0);
     }
 

@@ -117,10 +117,16 @@ pub enum PackageError {
 
 impl PackageError {
     pub(super) fn manifest(folder: &Path) -> impl Fn(ManifestError) -> Self {
-        move |source| Self::Manifest { path: folder.to_owned(), source }
+        move |source| Self::Manifest {
+            path: folder.to_owned(),
+            source,
+        }
     }
 
     pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), source }
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }

@@ -21,8 +21,13 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(super) fn read_text(path: &Path) -> Result<String, PackageError> {
     let file = File::open(path).map_err(PackageError::io(path))?;
     let mut bytes = Vec::new();
-    file.take(TEXT_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(PackageError::io(path))?;
-    let fail = |detail: String| PackageError::Text { path: path.to_owned(), detail };
+    file.take(TEXT_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(PackageError::io(path))?;
+    let fail = |detail: String| PackageError::Text {
+        path: path.to_owned(),
+        detail,
+    };
     if bytes.len() as u64 > TEXT_BYTES_MAX {
         return Err(fail(format!("more than {TEXT_BYTES_MAX} bytes; make it shorter")));
     }
@@ -38,9 +43,17 @@ pub(super) fn list(folder: &Path) -> Result<Vec<String>, PackageError> {
 }
 
 fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) -> Result<(), PackageError> {
-    let fail = |path: &Path, detail: String| Err(PackageError::File { path: path.to_owned(), detail });
+    let fail = |path: &Path, detail: String| {
+        Err(PackageError::File {
+            path: path.to_owned(),
+            detail,
+        })
+    };
     if depth > DEPTH_MAX {
-        return fail(folder, format!("folders are nested deeper than {DEPTH_MAX}; flatten the package"));
+        return fail(
+            folder,
+            format!("folders are nested deeper than {DEPTH_MAX}; flatten the package"),
+        );
     }
     for entry in fs::read_dir(folder).map_err(PackageError::io(folder))? {
         let entry = entry.map_err(PackageError::io(folder))?;
@@ -58,13 +71,19 @@ fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) -> R
             continue;
         }
         if !kind.is_file() {
-            return fail(&path, "links and devices are not packed; put the file itself here".to_owned());
+            return fail(
+                &path,
+                "links and devices are not packed; put the file itself here".to_owned(),
+            );
         }
         if let Err(error) = check_path(&inside) {
             return fail(&path, format!("{error}; rename the file"));
         }
         if files.len() >= ARTIFACTS_MAX {
-            return fail(&path, format!("the package has more than {ARTIFACTS_MAX} files; remove what is not needed"));
+            return fail(
+                &path,
+                format!("the package has more than {ARTIFACTS_MAX} files; remove what is not needed"),
+            );
         }
         files.push(inside);
     }

@@ -19,8 +19,17 @@ const MEMBERS_MAX: usize = 100_000;
 
 /// Refuses a file that is or holds a pickle.
 pub(super) fn refuse(path: &Path) -> Result<(), PackageError> {
-    let refused = |found, fix| Err(PackageError::Pickle { path: path.to_owned(), found, fix });
-    let ending = path.extension().and_then(|e| e.to_str()).map(str::to_ascii_lowercase);
+    let refused = |found, fix| {
+        Err(PackageError::Pickle {
+            path: path.to_owned(),
+            found,
+            fix,
+        })
+    };
+    let ending = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .map(str::to_ascii_lowercase);
     let save_otherwise = "save weights as safetensors, arrays as numbers, or the model with torch.jit.trace";
     if ending.is_some_and(|ending| ENDINGS.contains(&ending.as_str())) {
         return refused("a pickle, by its name", save_otherwise);
@@ -31,7 +40,10 @@ pub(super) fn refuse(path: &Path) -> Result<(), PackageError> {
         return refused("a pickle, by its first bytes", save_otherwise);
     }
     if fieldmark_node_data::holds_pickle(&start) {
-        return refused("an array of Python objects", "convert it to numbers or text before saving");
+        return refused(
+            "an array of Python objects",
+            "convert it to numbers or text before saving",
+        );
     }
     if start.starts_with(b"PK") {
         file.seek(SeekFrom::Start(0)).map_err(PackageError::io(path))?;
@@ -44,20 +56,36 @@ pub(super) fn refuse(path: &Path) -> Result<(), PackageError> {
 }
 
 fn refuse_archive<R: Read + Seek>(path: &Path, mut archive: ZipArchive<R>) -> Result<(), PackageError> {
-    let refused = |found, fix| Err(PackageError::Pickle { path: path.to_owned(), found, fix });
+    let refused = |found, fix| {
+        Err(PackageError::Pickle {
+            path: path.to_owned(),
+            found,
+            fix,
+        })
+    };
     if archive.len() > MEMBERS_MAX {
         let detail = format!("the archive has more than {MEMBERS_MAX} members");
-        return Err(PackageError::File { path: path.to_owned(), detail });
+        return Err(PackageError::File {
+            path: path.to_owned(),
+            detail,
+        });
     }
     let (mut pickled, mut code, mut constants) = (false, false, false);
     for at in 0..archive.len() {
-        let Ok(mut member) = archive.by_index(at) else { continue };
+        let Ok(mut member) = archive.by_index(at) else {
+            continue;
+        };
         let name = String::from_utf8_lossy(member.name_raw()).into_owned();
         pickled |= name.ends_with(".pkl") || name.ends_with(".pickle");
         code |= name.contains("/code/");
         constants |= name.ends_with("/constants.pkl");
-        if name.ends_with(".npy") && start_of(&mut member).is_ok_and(|s| fieldmark_node_data::holds_pickle(&s)) {
-            return refused("an archive with an array of Python objects", "convert it to numbers or text");
+        if name.ends_with(".npy")
+            && start_of(&mut member).is_ok_and(|s| fieldmark_node_data::holds_pickle(&s))
+        {
+            return refused(
+                "an archive with an array of Python objects",
+                "convert it to numbers or text",
+            );
         }
     }
     if pickled && !(code && constants) {

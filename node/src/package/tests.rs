@@ -26,7 +26,9 @@ file = "sample.json"
 fn archive(path: &Path, members: &[&str]) {
     let mut archive = zip::ZipWriter::new(fs::File::create(path).unwrap());
     for member in members {
-        archive.start_file(*member, zip::write::SimpleFileOptions::default()).unwrap();
+        archive
+            .start_file(*member, zip::write::SimpleFileOptions::default())
+            .unwrap();
         archive.write_all(b"content").unwrap();
     }
     archive.finish().unwrap();
@@ -36,9 +38,16 @@ fn package() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::write(at("fieldmark.toml"), MANIFEST).unwrap();
-    fs::write(at("README.md"), "---\nlicense: mit\n---\n# Digits\n\nReads digits.\n").unwrap();
+    fs::write(
+        at("README.md"),
+        "---\nlicense: mit\n---\n# Digits\n\nReads digits.\n",
+    )
+    .unwrap();
     fs::write(at("sample.json"), r#"{"image": [[0.0, 1.0, 2.0, 3.0]]}"#).unwrap();
-    archive(&at("model.pt"), &["model/data.pkl", "model/code/__torch__.py", "model/constants.pkl"]);
+    archive(
+        &at("model.pt"),
+        &["model/data.pkl", "model/code/__torch__.py", "model/constants.pkl"],
+    );
     fs::write(at(".hidden"), "x").unwrap();
     dir
 }
@@ -67,28 +76,57 @@ fn pickles_are_refused_with_the_reason() {
         assert!(error.to_string().contains("run whatever code"), "{error}");
     };
     refused("weights.pkl", &|path| fs::write(path, "x").unwrap());
-    refused("weights.bin", &|path| fs::write(path, [0x80, 4, 0x95, 1]).unwrap());
-    refused("model.pt", &|path| archive(path, &["archive/data.pkl", "archive/data/0"]));
+    refused("weights.bin", &|path| {
+        fs::write(path, [0x80, 4, 0x95, 1]).unwrap()
+    });
+    refused("model.pt", &|path| {
+        archive(path, &["archive/data.pkl", "archive/data/0"])
+    });
 }
 
 #[test]
 fn a_sample_that_does_not_fit_names_the_file() {
     let dir = package();
     fs::write(dir.path().join("sample.json"), r#"{"image": [[0.0]]}"#).unwrap();
-    let error = Package::read(dir.path()).unwrap().sample().unwrap_err().to_string();
-    assert!(error.contains("sample.json") && error.contains("[1, 1]"), "{error}");
+    let error = Package::read(dir.path())
+        .unwrap()
+        .sample()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("sample.json") && error.contains("[1, 1]"),
+        "{error}"
+    );
 }
 
 #[test]
 fn links_missing_files_and_other_runtimes_are_refused() {
     let dir = package();
     std::os::unix::fs::symlink("/etc/passwd", dir.path().join("link")).unwrap();
-    assert!(matches!(Package::read(dir.path()), Err(PackageError::File { .. })));
+    assert!(matches!(
+        Package::read(dir.path()),
+        Err(PackageError::File { .. })
+    ));
     let dir = package();
     fs::remove_file(dir.path().join("model.pt")).unwrap();
-    assert!(Package::read(dir.path()).unwrap_err().to_string().contains("model.pt"));
+    assert!(
+        Package::read(dir.path())
+            .unwrap_err()
+            .to_string()
+            .contains("model.pt")
+    );
     let dir = package();
-    fs::write(dir.path().join("fieldmark.toml"), MANIFEST.replace("torchscript", "onnx")).unwrap();
-    assert!(matches!(Package::read(dir.path()), Err(PackageError::Runtime { .. })));
-    assert!(matches!(Package::read(&dir.path().join("none")), Err(PackageError::NoFolder { .. })));
+    fs::write(
+        dir.path().join("fieldmark.toml"),
+        MANIFEST.replace("torchscript", "onnx"),
+    )
+    .unwrap();
+    assert!(matches!(
+        Package::read(dir.path()),
+        Err(PackageError::Runtime { .. })
+    ));
+    assert!(matches!(
+        Package::read(&dir.path().join("none")),
+        Err(PackageError::NoFolder { .. })
+    ));
 }

@@ -49,7 +49,12 @@ pub(super) async fn run(
     let outputs = result?;
     check(release, &outputs)?;
     let text = |t: &Tensor| format!("{} {} {:?}", t.name, t.datatype, t.shape);
-    Ok(Trial { load_ms, infer_ms, layers, outputs: outputs.iter().map(text).collect() })
+    Ok(Trial {
+        load_ms,
+        infer_ms,
+        layers,
+        outputs: outputs.iter().map(text).collect(),
+    })
 }
 
 fn milliseconds(since: Instant) -> f64 {
@@ -59,20 +64,33 @@ fn milliseconds(since: Instant) -> f64 {
 fn check(release: &Release, outputs: &[Tensor]) -> Result<(), PackageError> {
     let fail = |output: &str, detail: String| {
         let title = format!("{}@{}", release.name, release.version);
-        Err(PackageError::Output { title, output: output.to_owned(), detail })
+        Err(PackageError::Output {
+            title,
+            output: output.to_owned(),
+            detail,
+        })
     };
     for spec in &release.outputs {
         let Some(found) = outputs.iter().find(|o| o.name == spec.name) else {
             return fail(&spec.name, "is not among what the model returns".to_owned());
         };
         if found.datatype != spec.datatype {
-            return fail(&spec.name, format!("is {}, the manifest says {}", found.datatype, spec.datatype));
+            return fail(
+                &spec.name,
+                format!("is {}, the manifest says {}", found.datatype, spec.datatype),
+            );
         }
         if !fits(&spec.shape, &found.shape) {
-            return fail(&spec.name, format!("has shape {:?}, the manifest says {:?}", found.shape, spec.shape));
+            return fail(
+                &spec.name,
+                format!("has shape {:?}, the manifest says {:?}", found.shape, spec.shape),
+            );
         }
     }
-    if let Some(extra) = outputs.iter().find(|o| !release.outputs.iter().any(|s| s.name == o.name)) {
+    if let Some(extra) = outputs
+        .iter()
+        .find(|o| !release.outputs.iter().any(|s| s.name == o.name))
+    {
         return fail(&extra.name, "is returned and not in the manifest".to_owned());
     }
     Ok(())

@@ -75,12 +75,21 @@ pub enum ValueError {
 pub fn from_json(value: &Value, inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
     let object = value.as_object().ok_or(ValueError::NoObject)?;
     let known = || inputs.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
-    let wrong = |name: &str, problem| ValueError::Input { name: name.to_owned(), problem, known: known() };
-    if let Some(name) = object.keys().find(|name| !inputs.iter().any(|i| i.name == **name)) {
+    let wrong = |name: &str, problem| ValueError::Input {
+        name: name.to_owned(),
+        problem,
+        known: known(),
+    };
+    if let Some(name) = object
+        .keys()
+        .find(|name| !inputs.iter().any(|i| i.name == **name))
+    {
         return Err(wrong(name, "not known"));
     }
     let tensor = |spec: &TensorSpec| {
-        let value = object.get(&spec.name).ok_or_else(|| wrong(&spec.name, "missing"))?;
+        let value = object
+            .get(&spec.name)
+            .ok_or_else(|| wrong(&spec.name, "missing"))?;
         let tensor = tensor(&spec.name, &spec.datatype, value)?;
         check_shape(spec, tensor)
     };
@@ -93,25 +102,46 @@ pub fn from_json(value: &Value, inputs: &[TensorSpec]) -> Result<Vec<Tensor>, Va
 /// # Errors
 /// [`ValueError`] naming the tensor.
 pub fn from_protocol(value: &Value, inputs: &[TensorSpec]) -> Result<Tensor, ValueError> {
-    let name = value.get("name").and_then(Value::as_str).ok_or(ValueError::NoObject)?;
-    let spec = inputs.iter().find(|i| i.name == name).ok_or_else(|| ValueError::Input {
-        name: name.to_owned(),
-        problem: "not known",
-        known: inputs.iter().map(|i| i.name.clone()).collect(),
-    })?;
-    let datatype = value.get("datatype").and_then(Value::as_str).unwrap_or(&spec.datatype);
+    let name = value
+        .get("name")
+        .and_then(Value::as_str)
+        .ok_or(ValueError::NoObject)?;
+    let spec = inputs
+        .iter()
+        .find(|i| i.name == name)
+        .ok_or_else(|| ValueError::Input {
+            name: name.to_owned(),
+            problem: "not known",
+            known: inputs.iter().map(|i| i.name.clone()).collect(),
+        })?;
+    let datatype = value
+        .get("datatype")
+        .and_then(Value::as_str)
+        .unwrap_or(&spec.datatype);
     if datatype != spec.datatype {
         let (name, found, datatype) = (name.to_owned(), datatype.to_owned(), spec.datatype.clone());
-        return Err(ValueError::Value { name, found, datatype });
+        return Err(ValueError::Value {
+            name,
+            found,
+            datatype,
+        });
     }
     let data = value.get("data").ok_or(ValueError::NoObject)?;
     let mut tensor = tensor(name, datatype, data)?;
     if let Some(stated) = value.get("shape").and_then(Value::as_array) {
         let shape: Vec<i64> = stated.iter().filter_map(Value::as_i64).collect();
-        let count = |shape: &[i64]| shape.iter().try_fold(1_i64, |product, size| product.checked_mul(*size));
+        let count = |shape: &[i64]| {
+            shape
+                .iter()
+                .try_fold(1_i64, |product, size| product.checked_mul(*size))
+        };
         if count(&shape) != count(&tensor.shape) || shape.len() != stated.len() {
             let (name, found) = (name.to_owned(), tensor.shape);
-            return Err(ValueError::Shape { name, found, expected: shape });
+            return Err(ValueError::Shape {
+                name,
+                found,
+                expected: shape,
+            });
         }
         tensor.shape = shape;
     }
@@ -124,15 +154,24 @@ pub fn from_protocol(value: &Value, inputs: &[TensorSpec]) -> Result<Tensor, Val
 /// [`ValueError`] naming the tensor.
 pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
     let zero = |spec: &TensorSpec| {
-        let too_many = || ValueError::TooMany { name: spec.name.clone() };
+        let too_many = || ValueError::TooMany {
+            name: spec.name.clone(),
+        };
         let shape: Vec<i64> = spec.shape.iter().map(|size| (*size).max(1)).collect();
         let count = shape.iter().try_fold(1_usize, |product, size| {
-            usize::try_from(*size).ok().and_then(|size| product.checked_mul(size))
+            usize::try_from(*size)
+                .ok()
+                .and_then(|size| product.checked_mul(size))
         });
         let count = count.filter(|count| *count <= VALUES_MAX).ok_or_else(too_many)?;
         let width = width(&spec.name, &spec.datatype)?;
         let (name, datatype) = (spec.name.clone(), spec.datatype.clone());
-        Ok(Tensor { name, datatype, shape, data: vec![0; count * width] })
+        Ok(Tensor {
+            name,
+            datatype,
+            shape,
+            data: vec![0; count * width],
+        })
     };
     inputs.iter().map(zero).collect()
 }
@@ -143,7 +182,11 @@ pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
 /// [`ValueError::Datatype`] for what JSON cannot carry.
 pub fn to_protocol(tensor: &Tensor) -> Result<Value, ValueError> {
     let width = width(&tensor.name, &tensor.datatype)?;
-    let data: Vec<Value> = tensor.data.chunks_exact(width).map(|bytes| read(&tensor.datatype, bytes)).collect();
+    let data: Vec<Value> = tensor
+        .data
+        .chunks_exact(width)
+        .map(|bytes| read(&tensor.datatype, bytes))
+        .collect();
     Ok(json!({ "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data }))
 }
 
@@ -151,7 +194,11 @@ fn check_shape(spec: &TensorSpec, tensor: Tensor) -> Result<Tensor, ValueError> 
     if fits(&spec.shape, &tensor.shape) {
         return Ok(tensor);
     }
-    Err(ValueError::Shape { name: tensor.name, found: tensor.shape, expected: spec.shape.clone() })
+    Err(ValueError::Shape {
+        name: tensor.name,
+        found: tensor.shape,
+        expected: spec.shape.clone(),
+    })
 }
 
 fn tensor(name: &str, datatype: &str, value: &Value) -> Result<Tensor, ValueError> {
@@ -163,10 +210,23 @@ fn tensor(name: &str, datatype: &str, value: &Value) -> Result<Tensor, ValueErro
         let Some(first) = array.first() else { break };
         inner = first;
     }
-    let mut filler = Filler { name, datatype, data: Vec::new(), count: 0 };
+    let mut filler = Filler {
+        name,
+        datatype,
+        data: Vec::new(),
+        count: 0,
+    };
     filler.fill(value, &shape)?;
-    let shape = shape.into_iter().map(|size| i64::try_from(size).unwrap_or(i64::MAX)).collect();
-    Ok(Tensor { name: name.to_owned(), datatype: datatype.to_owned(), shape, data: filler.data })
+    let shape = shape
+        .into_iter()
+        .map(|size| i64::try_from(size).unwrap_or(i64::MAX))
+        .collect();
+    Ok(Tensor {
+        name: name.to_owned(),
+        datatype: datatype.to_owned(),
+        shape,
+        data: filler.data,
+    })
 }
 
 /// Collects the bytes of nested arrays.
@@ -179,7 +239,9 @@ struct Filler<'a> {
 
 impl Filler<'_> {
     fn fill(&mut self, value: &Value, shape: &[usize]) -> Result<(), ValueError> {
-        let ragged = || ValueError::Ragged { name: self.name.to_owned() };
+        let ragged = || ValueError::Ragged {
+            name: self.name.to_owned(),
+        };
         match (value.as_array(), shape.split_first()) {
             (Some(array), Some((size, rest))) if array.len() == *size => {
                 array.iter().try_for_each(|inner| self.fill(inner, rest))
@@ -192,7 +254,9 @@ impl Filler<'_> {
     fn push(&mut self, value: &Value) -> Result<(), ValueError> {
         self.count += 1;
         if self.count > VALUES_MAX {
-            return Err(ValueError::TooMany { name: self.name.to_owned() });
+            return Err(ValueError::TooMany {
+                name: self.name.to_owned(),
+            });
         }
         let bytes = bytes_of(self.datatype, value).ok_or_else(|| ValueError::Value {
             name: self.name.to_owned(),
@@ -211,12 +275,18 @@ fn width(name: &str, datatype: &str) -> Result<usize, ValueError> {
         "UINT16" | "INT16" => Ok(2),
         "FP32" | "UINT32" | "INT32" => Ok(4),
         "FP64" | "UINT64" | "INT64" => Ok(8),
-        _ => Err(ValueError::Datatype { name: name.to_owned(), datatype: datatype.to_owned() }),
+        _ => Err(ValueError::Datatype {
+            name: name.to_owned(),
+            datatype: datatype.to_owned(),
+        }),
     }
 }
 
 fn bytes_of(datatype: &str, value: &Value) -> Option<Vec<u8>> {
-    #[expect(clippy::cast_possible_truncation, reason = "rounding to the tensor's precision is meant")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to the tensor's precision is meant"
+    )]
     let single = || value.as_f64().map(|v| v as f32).filter(|v| v.is_finite());
     let (signed, unsigned) = (value.as_i64(), value.as_u64());
     Some(match datatype {
@@ -260,7 +330,11 @@ mod tests {
     use super::*;
 
     fn spec() -> Vec<TensorSpec> {
-        vec![TensorSpec { name: "image".into(), datatype: "FP32".into(), shape: vec![-1, 2] }]
+        vec![TensorSpec {
+            name: "image".into(),
+            datatype: "FP32".into(),
+            shape: vec![-1, 2],
+        }]
     }
 
     #[test]
@@ -276,17 +350,44 @@ mod tests {
     fn wrong_inputs_are_named() {
         let error = |value: Value| from_json(&value, &spec()).unwrap_err();
         assert!(matches!(error(json!([1])), ValueError::NoObject));
-        assert!(matches!(error(json!({})), ValueError::Input { problem: "missing", .. }));
-        assert!(matches!(error(json!({"image": [[1, 2]], "x": 1})), ValueError::Input { problem: "not known", .. }));
-        assert!(matches!(error(json!({"image": [[1, 2], [3]]})), ValueError::Ragged { .. }));
-        assert!(matches!(error(json!({"image": [[1, 2, 3]]})), ValueError::Shape { .. }));
-        assert!(matches!(error(json!({"image": [[1, "a"]]})), ValueError::Value { .. }));
-        assert!(matches!(error(json!({"image": [[1, 1e300]]})), ValueError::Value { .. }));
+        assert!(matches!(
+            error(json!({})),
+            ValueError::Input {
+                problem: "missing",
+                ..
+            }
+        ));
+        assert!(matches!(
+            error(json!({"image": [[1, 2]], "x": 1})),
+            ValueError::Input {
+                problem: "not known",
+                ..
+            }
+        ));
+        assert!(matches!(
+            error(json!({"image": [[1, 2], [3]]})),
+            ValueError::Ragged { .. }
+        ));
+        assert!(matches!(
+            error(json!({"image": [[1, 2, 3]]})),
+            ValueError::Shape { .. }
+        ));
+        assert!(matches!(
+            error(json!({"image": [[1, "a"]]})),
+            ValueError::Value { .. }
+        ));
+        assert!(matches!(
+            error(json!({"image": [[1, 1e300]]})),
+            ValueError::Value { .. }
+        ));
     }
 
     #[test]
     fn a_sample_of_zeros_has_one_record() {
         let zeros = zeros(&spec()).unwrap();
-        assert_eq!((zeros[0].shape.as_slice(), zeros[0].data.len()), ([1, 2].as_slice(), 8));
+        assert_eq!(
+            (zeros[0].shape.as_slice(), zeros[0].data.len()),
+            ([1, 2].as_slice(), 8)
+        );
     }
 }

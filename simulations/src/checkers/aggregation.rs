@@ -35,7 +35,8 @@ pub(super) fn reports(leader: &MemoryStore, batch: BatchId) -> Result<Reports, S
     for (key, value) in leader.scan_all(Column::Aggregation, &key(batch, REPORT))? {
         let damaged = |_| StoreError::damaged(Column::Aggregation, &key, "not a report");
         let bytes = value.get(8..).unwrap_or_default();
-        let wire: wire::Report = decode::bounded("a report", bytes, RPC_BYTES_MAX).map_err(|_| damaged(()))?;
+        let wire: wire::Report =
+            decode::bounded("a report", bytes, RPC_BYTES_MAX).map_err(|_| damaged(()))?;
         let report = Report::check(wire).map_err(|_| damaged(()))?;
         found.insert(report.metadata.report_id, report.metadata.contributor);
     }
@@ -45,13 +46,23 @@ pub(super) fn reports(leader: &MemoryStore, batch: BatchId) -> Result<Reports, S
 /// The batch as an aggregator concluded it: accepted and rejected ids.
 fn concluded(store: &MemoryStore, batch: BatchId) -> Result<Option<[Vec<ReportId>; 2]>, StoreError> {
     let key = key(batch, CONCLUDED);
-    let Some(bytes) = store.get(Column::Aggregation, &key)? else { return Ok(None) };
+    let Some(bytes) = store.get(Column::Aggregation, &key)? else {
+        return Ok(None);
+    };
     let damaged = |_| StoreError::damaged(Column::Aggregation, &key, "not a conclusion");
     let wire: wire::Conclude =
         decode::bounded("a conclusion", &bytes, RPC_BYTES_MAX).map_err(|_| damaged(()))?;
-    let ids = |ids: Vec<&[u8]>| ids.into_iter().map(ReportId::from_slice).collect::<Result<Vec<_>, _>>();
+    let ids = |ids: Vec<&[u8]>| {
+        ids.into_iter()
+            .map(ReportId::from_slice)
+            .collect::<Result<Vec<_>, _>>()
+    };
     let accepted = ids(wire.report_ids.iter().map(Vec::as_slice).collect()).map_err(|_| damaged(()))?;
-    let rejected = wire.rejected.iter().map(|verdict| verdict.report_id.as_slice()).collect();
+    let rejected = wire
+        .rejected
+        .iter()
+        .map(|verdict| verdict.report_id.as_slice())
+        .collect();
     Ok(Some([accepted, ids(rejected).map_err(|_| damaged(()))?]))
 }
 
@@ -59,8 +70,12 @@ fn concluded(store: &MemoryStore, batch: BatchId) -> Result<Option<[Vec<ReportId
 /// the published count and root are those of the accepted reports.
 pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, StoreError> {
     let mut violations = Violations::new();
-    let Some((task, view)) = evidence.outcome()? else { return Ok(violations) };
-    let Some(leader) = evidence.with(|role| role == Role::Aggregator(0)).next() else { return Ok(violations) };
+    let Some((task, view)) = evidence.outcome()? else {
+        return Ok(violations);
+    };
+    let Some(leader) = evidence.with(|role| role == Role::Aggregator(0)).next() else {
+        return Ok(violations);
+    };
     let reports = reports(&leader.store, view.batch)?;
     for aggregator in evidence.with(|role| matches!(role, Role::Aggregator(_))) {
         let name = &aggregator.part.name;
@@ -90,13 +105,18 @@ pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, Stor
         for ((_, contributor), id) in &evidence.receipts {
             if !ids.contains(id) && !rejected.contains(id) {
                 let contributor = contributor.short();
-                violations.push(format!("{name} lost report {} of {contributor} after its receipt", id.short()));
+                violations.push(format!(
+                    "{name} lost report {} of {contributor} after its receipt",
+                    id.short()
+                ));
             }
         }
         let transcript = view.transcript();
         let count = u64::try_from(accepted.len()).unwrap_or(u64::MAX);
         if transcript.is_some_and(|t| t.count != count || t.report_root != merkle::root(&accepted)) {
-            violations.push(format!("the transcript of {name} is not of the reports it accepted"));
+            violations.push(format!(
+                "the transcript of {name} is not of the reports it accepted"
+            ));
         }
     }
     Ok(violations)
@@ -104,7 +124,9 @@ pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, Stor
 
 /// The released sum is that of the accepted measurements and of one draw of noise per aggregator.
 pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
-    let Some((task, view)) = evidence.outcome()? else { return Ok(Violations::new()) };
+    let Some((task, view)) = evidence.outcome()? else {
+        return Ok(Violations::new());
+    };
     if view.phase != Phase::Released {
         return Ok(Violations::new());
     }
@@ -117,7 +139,9 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
     let mut violations = Violations::new();
     let mut expected = vec![0_i128; schema.len()];
     let reports = reports(&leader.store, view.batch)?;
-    let accepted = concluded(&leader.store, view.batch)?.map(|[accepted, _]| accepted).unwrap_or_default();
+    let accepted = concluded(&leader.store, view.batch)?
+        .map(|[accepted, _]| accepted)
+        .unwrap_or_default();
     for contributor in accepted.iter().filter_map(|id| reports.get(id)) {
         let values = evidence.truth.measured.get(&(view.batch, *contributor));
         let measurement = values.and_then(|values| Measurement::new(&schema, values.clone()).ok());
@@ -134,10 +158,20 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
     }
     let released = reveal::sum(&task, &view);
     if violations.is_empty() && released.as_ref() != Some(&expected) {
-        violations.push(format!("{released:?} was released, {expected:?} was measured and drawn"));
+        violations.push(format!(
+            "{released:?} was released, {expected:?} was measured and drawn"
+        ));
     }
-    let narrow: Vec<i64> = expected.iter().filter_map(|value| i64::try_from(*value).ok()).collect();
-    if violations.is_empty() && view.aggregates.iter().any(|aggregate| aggregate.value.values != narrow) {
+    let narrow: Vec<i64> = expected
+        .iter()
+        .filter_map(|value| i64::try_from(*value).ok())
+        .collect();
+    if violations.is_empty()
+        && view
+            .aggregates
+            .iter()
+            .any(|aggregate| aggregate.value.values != narrow)
+    {
         violations.push("the Aggregate record is not the sum of its shares".to_owned());
     }
     Ok(violations)
@@ -162,11 +196,20 @@ fn noise<'e>(
     let Some(share) = share.map(|held| &held.value.share) else {
         return Ok(Err(format!("{name} has no share in a released batch")));
     };
-    let persisted = aggregator.store.get(Column::Aggregation, &key(view.batch, NOISY))?.unwrap_or_default();
+    let persisted = aggregator
+        .store
+        .get(Column::Aggregation, &key(view.batch, NOISY))?
+        .unwrap_or_default();
     if !persisted.starts_with(share) {
         return Ok(Err(format!("{name} published a share that it did not persist")));
     }
-    let draws = evidence.truth.noise.get(&aggregator.host).map_or(&[][..], Vec::as_slice);
+    let draws = evidence
+        .truth
+        .noise
+        .get(&aggregator.host)
+        .map_or(&[][..], Vec::as_slice);
     let drawn = draws.iter().find(|draw| draw.share == *share);
-    Ok(drawn.map(|draw| draw.values.as_slice()).ok_or_else(|| format!("{name} published a share it never drew")))
+    Ok(drawn
+        .map(|draw| draw.values.as_slice())
+        .ok_or_else(|| format!("{name} published a share it never drew")))
 }

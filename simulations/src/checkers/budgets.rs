@@ -14,14 +14,25 @@ use crate::cast::Role;
 /// Every filter of every node holds exactly the charges it must.
 pub(super) fn are_kept(evidence: &Evidence) -> Result<Violations, StoreError> {
     let mut violations = Violations::new();
-    let Some((task, view)) = evidence.outcome()? else { return Ok(violations) };
-    let Ok(cost) = params::check(&task) else { return Ok(vec!["the task's parameters do not hold".to_owned()]) };
+    let Some((task, view)) = evidence.outcome()? else {
+        return Ok(violations);
+    };
+    let Ok(cost) = params::check(&task) else {
+        return Ok(vec!["the task's parameters do not hold".to_owned()]);
+    };
     let leader = evidence.with(|role| role == Role::Aggregator(0)).next();
-    let sent = leader.map(|leader| reports(&leader.store, view.batch)).transpose()?.unwrap_or_default();
+    let sent = leader
+        .map(|leader| reports(&leader.store, view.batch))
+        .transpose()?
+        .unwrap_or_default();
     for company in evidence.with(|role| matches!(role, Role::Company(_))) {
         let reported = sent.values().any(|identity| *identity == company.part.identity());
         let found = company_violations(company, &view, cost, reported)?;
-        violations.extend(found.into_iter().map(|what| format!("{}: {what}", company.part.name)));
+        violations.extend(
+            found
+                .into_iter()
+                .map(|what| format!("{}: {what}", company.part.name)),
+        );
     }
     Ok(violations)
 }
@@ -51,8 +62,16 @@ fn company_violations(
     if filters != 1 {
         violations.push(format!("it has {filters} budgets and one data source"));
     }
-    let contribution = contributions(&company.store)?.into_iter().find(|c| c.task == view.batch.task);
-    violations.extend(charge_violation(contribution.as_ref(), charge, view.phase, cost, reported));
+    let contribution = contributions(&company.store)?
+        .into_iter()
+        .find(|c| c.task == view.batch.task);
+    violations.extend(charge_violation(
+        contribution.as_ref(),
+        charge,
+        view.phase,
+        cost,
+        reported,
+    ));
     Ok(violations)
 }
 
@@ -82,9 +101,10 @@ fn charge_violation(
         (State::Refunded, Some(ChargeState::Refunded) | None) => None,
         (State::Failed, None) => None,
         (State::Failed, Some(ChargeState::Committed)) if phase == Phase::Released => None,
-        (State::Counted | State::Refunded | State::Failed, _) => {
-            Some(format!("its contribution ended {:?} with the charge {state:?}", contribution.state))
-        }
+        (State::Counted | State::Refunded | State::Failed, _) => Some(format!(
+            "its contribution ended {:?} with the charge {state:?}",
+            contribution.state
+        )),
         (other, _) => Some(format!("its contribution did not end: {other:?}")),
     }
 }

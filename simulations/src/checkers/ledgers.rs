@@ -35,7 +35,10 @@ pub(super) fn forks_are_proven(evidence: &Evidence) -> Result<Violations, StoreE
         }
         for (log, seq) in log::forks(&witness.store)? {
             if !evidence.equivocators.contains(&log) {
-                violations.push(format!("{name} holds a proof against the honest {} at {seq}", log.short()));
+                violations.push(format!(
+                    "{name} holds a proof against the honest {} at {seq}",
+                    log.short()
+                ));
             }
         }
     }
@@ -60,7 +63,9 @@ pub(super) fn acknowledged_are_held(evidence: &Evidence) -> Result<Violations, S
 /// The challenge's board is byte-identical everywhere.
 pub(super) fn boards_are_equal(evidence: &Evidence) -> Result<Violations, StoreError> {
     let mut violations = Violations::new();
-    let Some(posed) = evidence.posed else { return Ok(violations) };
+    let Some(posed) = evidence.posed else {
+        return Ok(violations);
+    };
     let mut first: Option<(Vec<u8>, &str)> = None;
     for witness in &evidence.witnesses {
         let name = &witness.part.name;

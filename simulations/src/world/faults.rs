@@ -42,11 +42,18 @@ impl Faults {
             let fits = |at: &HostId| parts.get(*at).is_some_and(|part| part.role.is(crash.who));
             let mut victims: Vec<HostId> = (0..parts.len()).filter(fits).collect();
             // Nobody is hit twice while there are others.
-            if victims.iter().any(|at| crashes.iter().all(|planned| planned.victim != *at)) {
+            if victims
+                .iter()
+                .any(|at| crashes.iter().all(|planned| planned.victim != *at))
+            {
                 victims.retain(|at| crashes.iter().all(|planned| planned.victim != *at));
             }
-            let Some(victim) = victims.get(draws.index(victims.len())).copied() else { continue };
-            let drawn = [Fault::Disk, Fault::Silent, Fault::Partway].get(draws.index(3)).copied();
+            let Some(victim) = victims.get(draws.index(victims.len())).copied() else {
+                continue;
+            };
+            let drawn = [Fault::Disk, Fault::Silent, Fault::Partway]
+                .get(draws.index(3))
+                .copied();
             crashes.push(Planned {
                 victim,
                 when: crash.when,
@@ -58,10 +65,16 @@ impl Faults {
             });
         }
         let mut drawn = |partition: &crate::scenario::Partition| {
-            let times = [draws.within(partition.start_ms), draws.within(partition.length_ms)];
+            let times = [
+                draws.within(partition.start_ms),
+                draws.within(partition.length_ms),
+            ];
             (times, partition.share_percent)
         };
-        Self { crashes, partitions: scenario.partition.iter().map(&mut drawn).collect() }
+        Self {
+            crashes,
+            partitions: scenario.partition.iter().map(&mut drawn).collect(),
+        }
     }
 
     /// Start and length of each partition.
@@ -83,7 +96,11 @@ impl World {
     pub(super) fn split(&mut self, number: usize) {
         let share = self.faults.partitions.get(number).map_or(0, |(_, share)| *share);
         let broken = self.network.split(number, self.hosts.len(), share);
-        self.journal.line(self.now, "net", format_args!("splits, {} links break", broken.len()));
+        self.journal.line(
+            self.now,
+            "net",
+            format_args!("splits, {} links break", broken.len()),
+        );
         for (id, link) in broken {
             for host in link.ends {
                 self.plan_notice(host, id, &link);
@@ -93,7 +110,11 @@ impl World {
 
     pub(super) fn heal(&mut self, number: usize) {
         let again = self.network.heal(number);
-        self.journal.line(self.now, "net", format_args!("heals, {} links to come back", again.len()));
+        self.journal.line(
+            self.now,
+            "net",
+            format_args!("heals, {} links to come back", again.len()),
+        );
         for ends in again {
             let when = self.now + self.draws.within([100, 1_500]);
             self.queue.plan(when, Happening::Connect { ends });
@@ -129,7 +150,9 @@ impl World {
     }
 
     pub(super) fn arm(&mut self, number: usize) {
-        let Some(planned) = self.faults.crashes.get_mut(number) else { return };
+        let Some(planned) = self.faults.crashes.get_mut(number) else {
+            return;
+        };
         if planned.armed {
             return;
         }
@@ -142,12 +165,15 @@ impl World {
             planned.armed = true;
         }
         self.host(victim).control.arm(commits, fault);
-        self.queue.plan(self.now + PATIENCE_MS, Happening::Force { number });
+        self.queue
+            .plan(self.now + PATIENCE_MS, Happening::Force { number });
     }
 
     /// A crash that did not come by itself.
     pub(super) fn force(&mut self, number: usize) {
-        let Some(planned) = self.faults.crashes.get(number) else { return };
+        let Some(planned) = self.faults.crashes.get(number) else {
+            return;
+        };
         if planned.over_at.is_some() {
             return;
         }
@@ -184,7 +210,9 @@ impl World {
         }
         let now = self.now;
         let due = |planned: &&mut Planned| planned.victim == at && planned.armed && planned.over_at.is_none();
-        let Some(planned) = self.faults.crashes.iter_mut().find(due) else { return };
+        let Some(planned) = self.faults.crashes.iter_mut().find(due) else {
+            return;
+        };
         let when = now + planned.down_ms;
         planned.over_at = Some(when);
         self.queue.plan(when, Happening::Start { host: at });

@@ -69,7 +69,15 @@ impl World {
     fn compute(&mut self, at: HostId, job: JobId, work: Box<Job>) {
         let when = self.now + self.ports.duration(&work);
         let life = self.host(at).life;
-        self.queue.plan(when, Happening::Done { host: at, life, job, work });
+        self.queue.plan(
+            when,
+            Happening::Done {
+                host: at,
+                life,
+                job,
+                work,
+            },
+        );
     }
 
     /// Work is done: a fetch asks the provider's disk, everything else the ports.
@@ -84,7 +92,11 @@ impl World {
                 if found.is_some() {
                     self.host_mut(at).blobs.insert(*blob);
                 }
-                Some(JobResult::Fetched(found.map(|_| ()).ok_or_else(|| "the provider cannot be reached".into())))
+                Some(JobResult::Fetched(
+                    found
+                        .map(|_| ())
+                        .ok_or_else(|| "the provider cannot be reached".into()),
+                ))
             }
             _ => self.ports.run(at, identity, work),
         };

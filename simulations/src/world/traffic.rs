@@ -40,8 +40,12 @@ impl World {
     // --- connections ------------------------------------------------------------------------------
 
     pub(super) fn dial(&mut self, at: HostId, multiaddr: &str) {
-        let to = multiaddr.strip_prefix("/memory/").and_then(|number| number.parse::<HostId>().ok());
-        let Some(to) = to.filter(|to| *to < self.hosts.len() && *to != at) else { return };
+        let to = multiaddr
+            .strip_prefix("/memory/")
+            .and_then(|number| number.parse::<HostId>().ok());
+        let Some(to) = to.filter(|to| *to < self.hosts.len() && *to != at) else {
+            return;
+        };
         let when = self.now + self.draws.within([20, 300]);
         self.queue.plan(when, Happening::Connect { ends: [at, to] });
     }
@@ -56,7 +60,10 @@ impl World {
         let sides = [(one, keys[1]), (other, keys[0])];
         // A host connected to one face of an equivocator takes the other for the same node.
         let held = |(host, peer): &(HostId, PublicKey)| {
-            self.host(*host).peers.get(peer).is_some_and(|link| self.network.link(*link).is_some())
+            self.host(*host)
+                .peers
+                .get(peer)
+                .is_some_and(|link| self.network.link(*link).is_some())
         };
         if sides.iter().any(held) {
             return;
@@ -107,19 +114,37 @@ impl World {
     }
 
     /// Sends a message to every neighbour that is not known to have it.
-    fn pass_on(&mut self, at: HostId, but: Option<PublicKey>, message: [u8; 32], topic: Topic, data: &Rc<[u8]>) {
+    fn pass_on(
+        &mut self,
+        at: HostId,
+        but: Option<PublicKey>,
+        message: [u8; 32],
+        topic: Topic,
+        data: &Rc<[u8]>,
+    ) {
         let peers: Vec<(PublicKey, LinkId)> = self.host(at).peers.iter().map(|(p, l)| (*p, *l)).collect();
         for (peer, link) in peers {
-            let Some(to) = self.network.link(link).map(|l| l.other(at)) else { continue };
+            let Some(to) = self.network.link(link).map(|l| l.other(at)) else {
+                continue;
+            };
             // Neighbours tell each other what they have, as gossipsub's IDONTWANT does.
             if but == Some(peer) || self.host(to).seen.contains(&message) {
                 continue;
             }
             self.counters.messages += 1;
             self.counters.bytes += data.len() as u64;
-            let Some(delay) = self.network.delay(link) else { continue };
+            let Some(delay) = self.network.delay(link) else {
+                continue;
+            };
             let data = Rc::clone(data);
-            let arrival = Happening::Gossip { from: at, to, link, message, topic, data };
+            let arrival = Happening::Gossip {
+                from: at,
+                to,
+                link,
+                message,
+                topic,
+                data,
+            };
             self.queue.plan(self.now + delay, arrival);
         }
     }
@@ -136,22 +161,38 @@ impl World {
         if !self.arrives(from, to, link) || !self.host_mut(to).seen.insert(message) {
             return;
         }
-        self.log(to, format_args!("gossip {} {} of n{from}", topic.name(), digest(&data)));
+        self.log(
+            to,
+            format_args!("gossip {} {} of n{from}", topic.name(), digest(&data)),
+        );
         let from = self.host(from).part.node_key();
         let bytes = data.to_vec();
-        self.host_mut(to).judging.insert(message, Judged { from, topic, data });
-        self.input(to, Input::Gossip { message, topic, from, data: bytes });
+        self.host_mut(to)
+            .judging
+            .insert(message, Judged { from, topic, data });
+        self.input(
+            to,
+            Input::Gossip {
+                message,
+                topic,
+                from,
+                data: bytes,
+            },
+        );
     }
 
     pub(super) fn verdict(&mut self, at: HostId, message: [u8; 32], verdict: Verdict) {
-        let Some(judged) = self.host_mut(at).judging.remove(&message) else { return };
+        let Some(judged) = self.host_mut(at).judging.remove(&message) else {
+            return;
+        };
         match verdict {
             Verdict::Accept => self.pass_on(at, Some(judged.from), message, judged.topic, &judged.data),
             Verdict::Ignore => {}
             // Nobody here sends what is malformed, the equivocators included.
             Verdict::Reject => {
                 let (now, topic, data) = (self.now, judged.topic.name(), digest(&judged.data));
-                self.violations.push(format!("{now} n{at}: rejected an honest message, {topic} {data}"));
+                self.violations
+                    .push(format!("{now} n{at}: rejected an honest message, {topic} {data}"));
             }
         }
     }
@@ -164,35 +205,74 @@ impl World {
         let link = self.host(at).peers.get(&peer).copied();
         let to = link.and_then(|link| Some((link, self.network.link(link)?.other(at))));
         let asker_life = self.host(at).life;
-        self.log(at, format_args!("request {rpc} to {} {}", peer.short(), digest(&data)));
+        self.log(
+            at,
+            format_args!("request {rpc} to {} {}", peer.short(), digest(&data)),
+        );
         self.counters.messages += 1;
         self.counters.bytes += data.len() as u64;
         let (link, responder) = to.unwrap_or((0, at));
-        self.rpcs.insert(rpc, Rpc { asker: at, asker_life, request, responder, link });
-        let patience = if link == 0 && !self.host(at).peers.contains_key(&peer) { 1 } else { self.network.timeout() };
+        self.rpcs.insert(
+            rpc,
+            Rpc {
+                asker: at,
+                asker_life,
+                request,
+                responder,
+                link,
+            },
+        );
+        let patience = if link == 0 && !self.host(at).peers.contains_key(&peer) {
+            1
+        } else {
+            self.network.timeout()
+        };
         self.queue.plan(self.now + patience, Happening::Timeout { rpc });
         if let Some(delay) = self.network.delay(link) {
-            let arrival = Happening::Request { rpc, from: at, to: responder, link, data };
+            let arrival = Happening::Request {
+                rpc,
+                from: at,
+                to: responder,
+                link,
+                data,
+            };
             self.queue.plan(self.now + delay, arrival);
         }
     }
 
-    pub(super) fn request_arrives(&mut self, rpc: RpcId, from: HostId, to: HostId, link: LinkId, data: Vec<u8>) {
+    pub(super) fn request_arrives(
+        &mut self,
+        rpc: RpcId,
+        from: HostId,
+        to: HostId,
+        link: LinkId,
+        data: Vec<u8>,
+    ) {
         if self.arrives(from, to, link) {
             self.log(to, format_args!("request {rpc} of n{from}"));
             let peer = self.host(from).part.node_key();
-            self.input(to, Input::Request { peer, inbound: rpc, data });
+            self.input(
+                to,
+                Input::Request {
+                    peer,
+                    inbound: rpc,
+                    data,
+                },
+            );
         }
     }
 
     pub(super) fn respond(&mut self, at: HostId, inbound: InboundId, data: Vec<u8>) {
-        let Some(rpc) = self.rpcs.get(&inbound).filter(|rpc| rpc.responder == at) else { return };
+        let Some(rpc) = self.rpcs.get(&inbound).filter(|rpc| rpc.responder == at) else {
+            return;
+        };
         let link = rpc.link;
         self.log(at, format_args!("response {inbound} {}", digest(&data)));
         self.counters.messages += 1;
         self.counters.bytes += data.len() as u64;
         if let Some(delay) = self.network.delay(link) {
-            self.queue.plan(self.now + delay, Happening::Response { rpc: inbound, data });
+            self.queue
+                .plan(self.now + delay, Happening::Response { rpc: inbound, data });
         }
     }
 
@@ -205,7 +285,13 @@ impl World {
         if self.lives(rpc.asker, rpc.asker_life) {
             self.log(rpc.asker, format_args!("response {id}"));
             self.note_receipt(&rpc, &data);
-            self.input(rpc.asker, Input::Response { request: rpc.request, result: Ok(data) });
+            self.input(
+                rpc.asker,
+                Input::Response {
+                    request: rpc.request,
+                    result: Ok(data),
+                },
+            );
         }
     }
 
@@ -217,26 +303,42 @@ impl World {
         let Some(rpc) = self.rpcs.remove(&id) else { return };
         if self.lives(rpc.asker, rpc.asker_life) {
             self.log(rpc.asker, format_args!("request {id} failed: {why}"));
-            self.input(rpc.asker, Input::Response { request: rpc.request, result: Err(why.to_owned()) });
+            self.input(
+                rpc.asker,
+                Input::Response {
+                    request: rpc.request,
+                    result: Err(why.to_owned()),
+                },
+            );
         }
     }
 
     /// Keeps the receipts that contributors get.
     fn note_receipt(&mut self, rpc: &Rpc, data: &[u8]) {
         let (asker, leader) = (self.host(rpc.asker), self.host(rpc.responder));
-        if !matches!((asker.part.role, leader.part.role), (Role::Company(_), Role::Aggregator(0))) {
+        if !matches!(
+            (asker.part.role, leader.part.role),
+            (Role::Company(_), Role::Aggregator(0))
+        ) {
             return;
         }
-        let Ok(rpc_response::Body::Receipt(receipt)) = rpc::response(data) else { return };
+        let Ok(rpc_response::Body::Receipt(receipt)) = rpc::response(data) else {
+            return;
+        };
         let contributor = asker.part.identity();
         match Receipt::check(receipt, leader.part.node_key()) {
             Ok(receipt) => {
-                let before = self.receipts.insert((receipt.batch, contributor), receipt.report_id);
+                let before = self
+                    .receipts
+                    .insert((receipt.batch, contributor), receipt.report_id);
                 if before.is_some_and(|before| before != receipt.report_id) {
-                    self.violations.push(format!("{} two reports of one identity got receipts", self.now));
+                    self.violations
+                        .push(format!("{} two reports of one identity got receipts", self.now));
                 }
             }
-            Err(error) => self.violations.push(format!("{} a receipt does not hold: {error}", self.now)),
+            Err(error) => self
+                .violations
+                .push(format!("{} a receipt does not hold: {error}", self.now)),
         }
     }
 }

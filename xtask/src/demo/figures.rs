@@ -6,6 +6,7 @@ use std::fmt;
 use anyhow::{Context as _, Result};
 use fieldmark_tests::{Participant, together};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::folder::Folder;
 use super::scoreboard::Widths;
@@ -71,7 +72,9 @@ impl Figures {
         obtained: Widths,
     ) -> Result<Self> {
         let budgets = together(people, |one| -> Result<Vec<Budget>> {
-            serde_json::from_value(one.ask(&["budget"])?).context("the budget is not as expected")
+            let mut answer = one.ask(&["budget"])?;
+            let budgets = answer.get_mut("budgets").map(Value::take).unwrap_or_default();
+            serde_json::from_value(budgets).context("the budgets are not as expected")
         })?;
         let nodes = together(people, |one| -> Result<Status> {
             serde_json::from_value(one.ask(&["status"])?).context("the status is not as expected")
