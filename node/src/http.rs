@@ -12,7 +12,7 @@
 //! | `releases`, `releases/{ref}`, `pulls` | [`models`] |
 //! | `infer`, `evaluate` | `runs` |
 //! | `datasets`, `budgets` | `datasets` |
-//! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board` | [`challenges`] |
+//! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board`, `…/board.html` | [`challenges`] |
 
 pub mod challenges;
 pub mod failure;
@@ -67,6 +67,10 @@ pub fn api(handle: NodeHandle) -> Router {
         .route(
             "/challenges/{reference}/board",
             get(challenges::board).post(challenges::board_under),
+        )
+        .route(
+            "/challenges/{reference}/board.html",
+            get(challenges::page).post(challenges::page_under),
         )
         .fallback(|| async { Failure::not_found("there is nothing under this path of the API") })
         .method_not_allowed_fallback(|| async {

@@ -1,8 +1,8 @@
 //! A node's disk: a store in memory that can refuse a write, and that watches every write for what
 //! must never be written.
 //!
-//! The watch is the checker that runs after each step: a noisy share is never drawn a second time, a
-//! place of a log never gets another record, and a budget never forgets a charge.
+//! The watch is the checker that runs after each step: a noisy share is never drawn again, a place of a
+//! log never gets another record, and a budget never forgets a charge.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -107,16 +107,16 @@ impl Disk {
         } else {
             None
         };
-        let (Some(held), Some(value)) = (held, &write.value) else {
+        let Some(held) = held.filter(|held| write.value.as_ref() != Some(held)) else {
             return Ok(());
         };
-        if held == *value {
-            return Ok(());
-        }
         let violation = match write.column {
-            Column::Logs => Some("a place of a log got a second record".to_owned()),
-            Column::Aggregation => Some("a noisy share was drawn a second time".to_owned()),
-            _ => budget_violation(&held, value),
+            Column::Logs => Some("a place of a log was written again".to_owned()),
+            Column::Aggregation => Some("a noisy share was written again".to_owned()),
+            _ => match &write.value {
+                Some(value) => budget_violation(&held, value),
+                None => Some("a budget was deleted".to_owned()),
+            },
         };
         self.control.0.borrow_mut().violations.extend(violation);
         Ok(())
@@ -212,9 +212,12 @@ mod tests {
         assert!(disk.control().violations().is_empty());
         disk.commit(&put(Column::Aggregation, &noisy_key(), b"y"))
             .unwrap();
+        let mut forget = Batch::new();
+        forget.delete(Column::Aggregation, noisy_key());
+        disk.commit(&forget).unwrap();
         assert_eq!(
             disk.control().violations(),
-            ["a noisy share was drawn a second time"]
+            ["a noisy share was written again"; 2]
         );
     }
 
@@ -225,7 +228,7 @@ mod tests {
         disk.commit(&put(Column::Logs, b"place", b"y")).unwrap();
         assert_eq!(
             disk.control().violations(),
-            ["a place of a log got a second record"]
+            ["a place of a log was written again"]
         );
     }
 

@@ -38,7 +38,7 @@ pub struct Report {
     pub lost: u64,
     /// Crashes that happened.
     pub crashes: u64,
-    /// Records that contributors hold receipts for.
+    /// Reports that contributors hold receipts for.
     pub receipts: u64,
     /// How the batch ended: `released`, `aborted`, …
     pub outcome: &'static str,

@@ -2,29 +2,25 @@
 //!
 //! [`World::run`] takes the next planned thing until everything is settled or time is up. What the
 //! machines ask for is done in `outputs`, what passes between hosts in `traffic`, what goes wrong in
-//! `faults`.
+//! `faults`; `settle` knows the end.
 
 mod faults;
 mod outputs;
+mod settle;
 mod traffic;
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use fieldmark_ledger::batch::{self, Phase};
-use fieldmark_ledger::effect::ledger_digest;
-use fieldmark_ledger::log;
 use fieldmark_node_core::NodeCore;
 use fieldmark_node_core::compute::Job;
-use fieldmark_node_core::contributor::{State, contributions};
 use fieldmark_node_core::io::{Input, JobId};
 use fieldmark_protocol::PublicKey;
-use fieldmark_protocol::aggregation::BatchId;
-use fieldmark_protocol::machine::{StoreError, Topic};
+use fieldmark_protocol::machine::Topic;
 use fieldmark_protocol::trust::TrustPolicy;
 
 use crate::cast::{self, HostId, Role};
-use crate::checkers::{Evidence, Witness};
+use crate::checkers::Evidence;
 use crate::draws::Draws;
 use crate::equivocator;
 use crate::host::Host;
@@ -39,6 +35,8 @@ use traffic::{Receipts, Rpc, RpcId};
 
 /// Between two looks whether everything is settled.
 const SETTLE_MS: u64 = 1_000;
+/// Lines of the event log per node after which a run is given up: a machine talks to itself.
+const EVENTS_PER_NODE_MAX: u64 = 20_000;
 
 /// Something planned.
 #[derive(Debug)]
@@ -211,6 +209,11 @@ impl World {
                 }
             }
             self.happen(what);
+            if self.journal.lines() > EVENTS_PER_NODE_MAX * self.scenario.nodes {
+                self.violations
+                    .push(format!("given up after {at} ms: the events never end"));
+                break;
+            }
         }
         self.end()
     }
@@ -395,99 +398,6 @@ impl World {
             Err(error) => self
                 .violations
                 .push(format!("{} a user's node is damaged: {error}", self.now)),
-        }
-    }
-
-    // --- the end ----------------------------------------------------------------------------------
-
-    /// What is still to come, cheapest to find first.
-    fn unsettled(&self) -> Result<Option<String>, StoreError> {
-        let no = |reason: &str| Ok(Some(reason.to_owned()));
-        if !self.script.is_over() {
-            return no("users still wait");
-        }
-        if !self.faults.are_over(self.now) || self.hosts.iter().any(|host| !host.is_up()) {
-            return no("faults are still to come");
-        }
-        let Some(posed) = self.script.posed else {
-            return no("no challenge was posed");
-        };
-        if self.now < self.last_record_ms + SETTLE_MS {
-            return no("records still arrive");
-        }
-        let honest = || self.hosts.iter().filter(|host| host.part.role.honest());
-        for host in honest() {
-            let view = batch::batch(
-                host.disk(),
-                BatchId {
-                    task: posed.task,
-                    window: 0,
-                },
-            )?;
-            let released = view.phase == Phase::Released && !view.aggregates.is_empty();
-            if !released && !matches!(view.phase, Phase::Aborted | Phase::Void) {
-                return no(&format!("at {} the batch is {:?}", host.part.name, view.phase));
-            }
-            for contribution in contributions(host.disk())? {
-                if !matches!(
-                    contribution.state,
-                    State::Counted | State::Refunded | State::Failed
-                ) {
-                    return no(&format!(
-                        "at {} the contribution is {:?}",
-                        host.part.name, contribution.state
-                    ));
-                }
-            }
-            for face in self.hosts.iter().filter(|host| !host.part.role.honest()) {
-                if log::fork(host.disk(), &face.part.identity())?.is_none() {
-                    return no(&format!("{} does not know of the fork", host.part.name));
-                }
-            }
-        }
-        let mut first = None;
-        for host in honest() {
-            let digest = ledger_digest(host.disk())?;
-            if *first.get_or_insert(digest) != digest {
-                return no(&format!("the ledger of {} differs", host.part.name));
-            }
-        }
-        Ok(None)
-    }
-
-    fn end(mut self) -> Ended {
-        self.violations.append(&mut self.script.violations);
-        self.violations.append(&mut self.ports.truth.violations);
-        let faces = self.hosts.iter().filter(|host| !host.part.role.honest());
-        let mut equivocators: Vec<PublicKey> = faces.map(|face| face.part.identity()).collect();
-        equivocators.dedup();
-        let witness = |(at, host): (HostId, Host)| Witness {
-            host: at,
-            part: host.part.clone(),
-            store: host.into_disk().into_store(),
-        };
-        let hosts = self
-            .hosts
-            .into_iter()
-            .enumerate()
-            .filter(|(_, host)| host.part.role.honest());
-        let evidence = Evidence {
-            witnesses: hosts.map(witness).collect(),
-            equivocators,
-            acknowledged: self.script.acknowledged,
-            receipts: self.receipts,
-            truth: self.ports.truth,
-            posed: self.script.posed,
-            trust: self.trust,
-            expect: self.scenario.challenge.expect,
-        };
-        Ended {
-            virtual_ms: self.now,
-            evidence,
-            violations: self.violations,
-            counters: self.counters,
-            lost: self.network.lost(),
-            journal: self.journal,
         }
     }
 }

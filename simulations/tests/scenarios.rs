@@ -13,7 +13,7 @@ fn scenario(name: &str) -> PathBuf {
 /// Runs seeds and expects every one to pass.
 fn pass(name: &str, seeds: impl IntoIterator<Item = u64>) -> Vec<Report> {
     let run = |seed| {
-        let report = run_file(&scenario(name), seed).unwrap();
+        let report = run_file(&scenario(name), seed).expect("the scenario is committed");
         assert!(
             report.passed,
             "{}: {:#?}\n{}",

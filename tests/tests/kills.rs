@@ -222,6 +222,8 @@ fn add_datasets(people: &People, folder: &Path, seed: u64) -> Result<()> {
             "--severity-of",
             severities,
             "--clean",
+            "--max",
+            "16",
         ])?;
         one.ask(&[
             "dataset",

@@ -510,6 +510,9 @@ impl Sync {
     /// Looks at a record that was just stored: it may cite others that are not held.
     pub(crate) fn stored(&mut self, ctx: &Context<'_>, record: &Record) -> Result<(), StoreError> {
         self.wanted.remove(&record.id());
+        if matches!(record.header().kind, Kind::Profile | Kind::NodeCertificate) {
+            return Ok(());
+        }
         let room = WANTED_MAX.saturating_sub(self.wanted.len());
         self.wanted
             .extend(log::missing(&ctx.view, record)?.into_iter().take(room));

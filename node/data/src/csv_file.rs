@@ -59,19 +59,27 @@ impl Rows {
         let file = File::open(path).map_err(|e| io_error(path, "open", e))?;
         let mut reader = reader(BufReader::new(file));
         let layout = Layout::read(path, &mut reader, slice_absent)?;
-        Ok(Self { reader, layout, record: StringRecord::new() })
+        Ok(Self {
+            reader,
+            layout,
+            record: StringRecord::new(),
+        })
     }
 
     pub(crate) fn row_at(&mut self, locator: u64, place: Place) -> Result<Row, DataError> {
         let Place::Line(line) = place else {
-            return Err(DataError::Changed { path: self.layout.path.clone() });
+            return Err(DataError::Changed {
+                path: self.layout.path.clone(),
+            });
         };
         let mut position = Position::new();
         position.set_byte(locator).set_line(line).set_record(1);
         self.reader.seek(position).map_err(|e| self.layout.error(&e))?;
         match self.reader.read_record(&mut self.record) {
             Ok(true) => self.layout.row(&self.record),
-            Ok(false) => Err(DataError::Changed { path: self.layout.path.clone() }),
+            Ok(false) => Err(DataError::Changed {
+                path: self.layout.path.clone(),
+            }),
             Err(error) => Err(self.layout.error(&error)),
         }
     }
@@ -85,7 +93,11 @@ impl Layout {
     fn read<R: Read>(path: &Path, reader: &mut Reader<R>, absent: Option<&str>) -> Result<Self, DataError> {
         let header = reader.headers().map_err(|e| csv_error(path, &e))?;
         let columns = columns(path, header, absent.is_some())?;
-        Ok(Self { path: path.to_owned(), columns, slice_absent: absent.unwrap_or_default().to_owned() })
+        Ok(Self {
+            path: path.to_owned(),
+            columns,
+            slice_absent: absent.unwrap_or_default().to_owned(),
+        })
     }
 
     fn row(&self, record: &StringRecord) -> Result<Row, DataError> {
@@ -96,8 +108,8 @@ impl Layout {
             feature_of_text(text(*at)).map_err(|problem| DataError::Value {
                 path: self.path.clone(),
                 place,
-                column: column.clone(),
-                found: shortened(text(*at)),
+                column: column.as_str().into(),
+                found: shortened(text(*at)).into(),
                 expected: problem.expected,
                 fix: problem.fix,
             })
@@ -106,9 +118,18 @@ impl Layout {
             place,
             locator: position.map_or(0, Position::byte),
             record_id: text(self.columns.record_id).trim().to_owned(),
-            slice: self.columns.slice.map_or(self.slice_absent.as_str(), |at| text(at).trim()).to_owned(),
+            slice: self
+                .columns
+                .slice
+                .map_or(self.slice_absent.as_str(), |at| text(at).trim())
+                .to_owned(),
             label: text(self.columns.label).trim().to_owned(),
-            features: self.columns.features.iter().map(feature).collect::<Result<_, _>>()?,
+            features: self
+                .columns
+                .features
+                .iter()
+                .map(feature)
+                .collect::<Result<_, _>>()?,
         })
     }
 
@@ -118,24 +139,39 @@ impl Layout {
 }
 
 fn columns(path: &Path, header: &StringRecord, slice_optional: bool) -> Result<Columns, DataError> {
-    let names: Vec<&str> = header.iter().map(|name| name.trim_start_matches('\u{feff}').trim()).collect();
+    let names: Vec<&str> = header
+        .iter()
+        .map(|name| name.trim_start_matches('\u{feff}').trim())
+        .collect();
     if names.iter().all(|name| name.is_empty()) {
-        return Err(DataError::Empty { path: path.to_owned() });
+        return Err(DataError::Empty {
+            path: path.to_owned(),
+        });
     }
     let mut seen = BTreeSet::new();
     if let Some(twice) = names.iter().find(|name| !seen.insert(**name)) {
-        return Err(DataError::ColumnTwice { path: path.to_owned(), column: shortened(twice) });
+        return Err(DataError::ColumnTwice {
+            path: path.to_owned(),
+            column: shortened(twice),
+        });
     }
     let find = |name: &'static str| {
-        names.iter().position(|n| *n == name).ok_or_else(|| DataError::Missing {
-            path: path.to_owned(),
-            what: "column",
-            name,
-            found: names.iter().take(LISTED_MAX).map(|n| shortened(n)).collect(),
-        })
+        names
+            .iter()
+            .position(|n| *n == name)
+            .ok_or_else(|| DataError::Missing {
+                path: path.to_owned(),
+                what: "column",
+                name,
+                found: names.iter().take(LISTED_MAX).map(|n| shortened(n)).collect(),
+            })
     };
     let record_id = find(RECORD_ID)?;
-    let slice = if slice_optional { find(SLICE).ok() } else { Some(find(SLICE)?) };
+    let slice = if slice_optional {
+        find(SLICE).ok()
+    } else {
+        Some(find(SLICE)?)
+    };
     let label = find(LABEL)?;
     let is_feature = |name: &str| ![RECORD_ID, SLICE, LABEL].contains(&name);
     let features: Vec<(usize, String)> = names
@@ -146,31 +182,55 @@ fn columns(path: &Path, header: &StringRecord, slice_optional: bool) -> Result<C
         .collect();
     if features.len() > FEATURES_MAX {
         let (what, limit) = ("feature columns", FEATURES_MAX as u64);
-        return Err(DataError::TooMany { path: path.to_owned(), what, limit });
+        return Err(DataError::TooMany {
+            path: path.to_owned(),
+            what,
+            limit,
+        });
     }
     if features.is_empty() {
         let (path, found) = (path.to_owned(), names.iter().map(|n| shortened(n)).collect());
-        return Err(DataError::Missing { path, what: "feature column such as", name: "x0", found });
+        return Err(DataError::Missing {
+            path,
+            what: "feature column such as",
+            name: "x0",
+            found,
+        });
     }
-    Ok(Columns { record_id, slice, label, features })
+    Ok(Columns {
+        record_id,
+        slice,
+        label,
+        features,
+    })
 }
 
-fn csv_error(path: &Path, error: &csv::Error) -> DataError {
+pub(crate) fn csv_error(path: &Path, error: &csv::Error) -> DataError {
     let place = error.position().map(|p| Place::Line(p.line()));
     match error.kind() {
-        ErrorKind::UnequalLengths { expected_len, len, .. } => DataError::Width {
+        ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => DataError::Width {
             path: path.to_owned(),
             place: place.unwrap_or(Place::Line(0)),
             expected: *expected_len,
             found: *len,
         },
         ErrorKind::Io(source) => io_error(path, "read", io::Error::new(source.kind(), source.to_string())),
-        _ => DataError::Csv { path: path.to_owned(), place, detail: error.to_string() },
+        _ => DataError::Csv {
+            path: path.to_owned(),
+            place,
+            detail: error.to_string(),
+        },
     }
 }
 
 pub(crate) fn io_error(path: &Path, step: &'static str, source: io::Error) -> DataError {
-    DataError::Io { path: path.to_owned(), step, source }
+    DataError::Io {
+        path: path.to_owned(),
+        step,
+        source,
+    }
 }
 
 /// A file that is hashed while it is read.
@@ -182,7 +242,10 @@ struct Hashing {
 impl Hashing {
     fn open(path: &Path) -> Result<Self, DataError> {
         let file = File::open(path).map_err(|e| io_error(path, "open", e))?;
-        Ok(Self { file, hasher: blake3::Hasher::new() })
+        Ok(Self {
+            file,
+            hasher: blake3::Hasher::new(),
+        })
     }
 
     /// The hash of the whole file, in hex; reads what the CSV reader left.
@@ -199,4 +262,3 @@ impl Read for Hashing {
         Ok(count)
     }
 }
-

@@ -91,9 +91,9 @@ pub enum DataError {
         /// Where.
         place: Place,
         /// Its column.
-        column: String,
+        column: Box<str>,
         /// The value, shortened.
-        found: String,
+        found: Box<str>,
         /// What would be right.
         expected: &'static str,
         /// What to do.
@@ -123,11 +123,11 @@ pub enum DataError {
         /// The earlier row.
         first: Place,
         /// The record.
-        record: String,
+        record: Box<str>,
         /// Label of the later row.
-        found: String,
+        found: Box<str>,
         /// Label of the earlier row.
-        expected: String,
+        expected: Box<str>,
     },
     /// Records that lack views: each record must be seen in every slice.
     #[error("{}: {count} of {records} records are not in every slice: {}; add the missing rows or remove these records",

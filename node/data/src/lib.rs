@@ -24,6 +24,7 @@
 
 mod csv_file;
 mod error;
+mod matrix;
 mod npy;
 mod npz;
 mod row;
@@ -32,6 +33,7 @@ mod source;
 pub mod views;
 
 pub use error::{DataError, Place};
+pub use matrix::{Matrix, matrix};
 pub use npy::holds_pickle;
 pub use scan::{FEATURES_MAX, LABELS_MAX, ROWS_MAX, Summary};
 pub use source::{DatasetFile, Records, Source};

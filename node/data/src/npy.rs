@@ -92,9 +92,13 @@ impl Header {
             let rest = text.get(at + key.len() + 3..).ok_or(NpyError::Header(key))?;
             Ok::<_, NpyError>(rest.trim_start())
         };
-        let descr = value("descr")?.strip_prefix('\'').and_then(|d| d.split('\'').next());
+        let descr = value("descr")?
+            .strip_prefix('\'')
+            .and_then(|d| d.split('\'').next());
         let descr = descr.ok_or_else(|| NpyError::Type("a structure".to_owned()))?;
-        let shape = value("shape")?.strip_prefix('(').and_then(|s| s.split(')').next());
+        let shape = value("shape")?
+            .strip_prefix('(')
+            .and_then(|s| s.split(')').next());
         let shape = shape.ok_or(NpyError::Header("shape"))?;
         let sizes = shape.split(',').map(str::trim).filter(|size| !size.is_empty());
         let shape: Vec<u64> = sizes
@@ -107,15 +111,28 @@ impl Header {
         if shape.len() > DIMENSIONS_MAX {
             return Err(NpyError::Header("too many sizes"));
         }
-        Ok(Self { kind, little_endian, item_bytes, shape })
+        Ok(Self {
+            kind,
+            little_endian,
+            item_bytes,
+            shape,
+        })
     }
 
     /// Number of values, if they take at most `limit` bytes.
     pub(crate) fn count(&self, limit: u64) -> Result<usize, NpyError> {
-        let too_large = || NpyError::TooLarge { shape: self.shape.clone(), limit };
-        let count = self.shape.iter().try_fold(1_u64, |product, size| product.checked_mul(*size));
+        let too_large = || NpyError::TooLarge {
+            shape: self.shape.clone(),
+            limit,
+        };
+        let count = self
+            .shape
+            .iter()
+            .try_fold(1_u64, |product, size| product.checked_mul(*size));
         let count = count.ok_or_else(too_large)?;
-        let bytes = count.checked_mul(self.item_bytes as u64).filter(|bytes| *bytes <= limit);
+        let bytes = count
+            .checked_mul(self.item_bytes as u64)
+            .filter(|bytes| *bytes <= limit);
         bytes.ok_or_else(too_large)?;
         usize::try_from(count).map_err(|_| too_large())
     }
@@ -165,7 +182,10 @@ impl Header {
         if negative { value - (1 << bits) } else { value }
     }
 
-    #[expect(clippy::cast_precision_loss, reason = "integers above 2^53 are rounded, as in NumPy")]
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "integers above 2^53 are rounded, as in NumPy"
+    )]
     fn number(&self, bytes: &[u8]) -> f64 {
         if self.kind != Kind::Float {
             return self.integer(bytes) as f64;
@@ -183,10 +203,19 @@ impl Header {
             Kind::Text => {
                 let (words, _) = bytes.as_chunks::<4>();
                 let code = |word: &[u8; 4]| {
-                    let code = if self.little_endian { u32::from_le_bytes(*word) } else { u32::from_be_bytes(*word) };
+                    let code = if self.little_endian {
+                        u32::from_le_bytes(*word)
+                    } else {
+                        u32::from_be_bytes(*word)
+                    };
                     char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER)
                 };
-                words.iter().map(code).collect::<String>().trim_end_matches('\0').to_owned()
+                words
+                    .iter()
+                    .map(code)
+                    .collect::<String>()
+                    .trim_end_matches('\0')
+                    .to_owned()
             }
             _ => self.integer(bytes).to_string(),
         }
@@ -238,17 +267,32 @@ mod tests {
     fn numbers_of_every_width_and_order_are_read() {
         let bytes: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
         assert_eq!(numbers(&array("<f4", "(2,)", &bytes)).unwrap(), [1.5, -2.0]);
-        assert_eq!(numbers(&array(">f8", "(1,)", &(-0.25_f64).to_be_bytes())).unwrap(), [-0.25]);
-        assert_eq!(numbers(&array("<i2", "(1, 1)", &(-7_i16).to_le_bytes())).unwrap(), [-7.0]);
-        assert_eq!(numbers(&array("|u1", "(3,)", &[0, 128, 255])).unwrap(), [0.0, 128.0, 255.0]);
+        assert_eq!(
+            numbers(&array(">f8", "(1,)", &(-0.25_f64).to_be_bytes())).unwrap(),
+            [-0.25]
+        );
+        assert_eq!(
+            numbers(&array("<i2", "(1, 1)", &(-7_i16).to_le_bytes())).unwrap(),
+            [-7.0]
+        );
+        assert_eq!(
+            numbers(&array("|u1", "(3,)", &[0, 128, 255])).unwrap(),
+            [0.0, 128.0, 255.0]
+        );
     }
 
     #[test]
     fn texts_are_read_without_their_padding() {
         let bytes = array("|S4", "(2,)", b"ab\0\0abcd");
         let source = &mut bytes.as_slice();
-        assert_eq!(Header::read(source).unwrap().texts(source, 100).unwrap(), ["ab", "abcd"]);
-        let letters: Vec<u8> = ['é', '\0'].iter().flat_map(|c| u32::from(*c).to_le_bytes()).collect();
+        assert_eq!(
+            Header::read(source).unwrap().texts(source, 100).unwrap(),
+            ["ab", "abcd"]
+        );
+        let letters: Vec<u8> = ['é', '\0']
+            .iter()
+            .flat_map(|c| u32::from(*c).to_le_bytes())
+            .collect();
         let bytes = array("<U2", "(1,)", &letters);
         let source = &mut bytes.as_slice();
         assert_eq!(Header::read(source).unwrap().texts(source, 100).unwrap(), ["é"]);
@@ -264,9 +308,21 @@ mod tests {
     fn hostile_headers_give_errors() {
         let huge = array("<f8", "(18446744073709551615, 18446744073709551615)", b"");
         assert!(matches!(numbers(&huge), Err(NpyError::TooLarge { .. })));
-        assert!(matches!(numbers(&array("<f8", "(1000000,)", b"")), Err(NpyError::TooLarge { .. })));
-        assert!(matches!(numbers(&array("<f8", "(2,)", b"1234")), Err(NpyError::Io(_))));
-        assert!(matches!(numbers(b"PK\x03\x04 not an array"), Err(NpyError::Magic)));
-        assert!(matches!(numbers(&array("<f8", "(-1,)", b"")), Err(NpyError::Header(_))));
+        assert!(matches!(
+            numbers(&array("<f8", "(1000000,)", b"")),
+            Err(NpyError::TooLarge { .. })
+        ));
+        assert!(matches!(
+            numbers(&array("<f8", "(2,)", b"1234")),
+            Err(NpyError::Io(_))
+        ));
+        assert!(matches!(
+            numbers(b"PK\x03\x04 not an array"),
+            Err(NpyError::Magic)
+        ));
+        assert!(matches!(
+            numbers(&array("<f8", "(-1,)", b"")),
+            Err(NpyError::Header(_))
+        ));
     }
 }

@@ -32,7 +32,9 @@ pub(crate) fn scan(path: &Path) -> Result<Index, DataError> {
     let arrays = Arrays::read(path)?;
     let mut scan = Scan::new(path, arrays.width);
     for row in 0..arrays.record_ids.len() {
-        let row = arrays.row(row as u64).ok_or_else(|| DataError::Changed { path: path.to_owned() })?;
+        let row = arrays.row(row as u64).ok_or_else(|| DataError::Changed {
+            path: path.to_owned(),
+        })?;
         scan.take(&row)?;
     }
     scan.finish(hash(path)?)
@@ -55,10 +57,18 @@ impl Arrays {
             same_rows(path, name, found as u64, record_ids.len() as u64)?;
         }
         if record_ids.is_empty() {
-            return Err(DataError::Empty { path: path.to_owned() });
+            return Err(DataError::Empty {
+                path: path.to_owned(),
+            });
         }
         let (features, width) = features(path, &mut archive, record_ids.len() as u64)?;
-        Ok(Self { record_ids, slices, labels, features, width })
+        Ok(Self {
+            record_ids,
+            slices,
+            labels,
+            features,
+            width,
+        })
     }
 
     /// A row; `None` past the last.
@@ -91,7 +101,12 @@ fn with_array<T>(
         .map(|member| shortened(member.trim_end_matches(".npy")))
         .take(LISTED_MAX)
         .collect();
-    let missing = || DataError::Missing { path: path.to_owned(), what: "array", name, found: members };
+    let missing = || DataError::Missing {
+        path: path.to_owned(),
+        what: "array",
+        name,
+        found: members,
+    };
     let mut member = archive.by_name(&format!("{name}.npy")).map_err(|_| missing())?;
     let fail = |error: NpyError| array_error(path, name, &error);
     let header = Header::read(&mut member).map_err(fail)?;
@@ -106,12 +121,18 @@ fn array_error(path: &Path, name: &str, error: &NpyError) -> DataError {
         NpyError::TooLarge { .. } => "split the file, or save it as CSV, which is read as a stream",
         _ => "save it again with numpy.savez",
     };
-    DataError::Array { path: path.to_owned(), array: name.to_owned(), detail: error.to_string(), fix }
+    DataError::Array {
+        path: path.to_owned(),
+        array: name.to_owned(),
+        detail: error.to_string(),
+        fix,
+    }
 }
 
 fn texts(path: &Path, archive: &mut Archive, name: &'static str) -> Result<Vec<String>, DataError> {
-    let (header, values) =
-        with_array(path, archive, name, |header, mut source| header.texts(&mut source, ARRAY_BYTES_MAX))?;
+    let (header, values) = with_array(path, archive, name, |header, mut source| {
+        header.texts(&mut source, ARRAY_BYTES_MAX)
+    })?;
     if header.shape.len() != 1 {
         return Err(DataError::Array {
             path: path.to_owned(),
@@ -121,7 +142,11 @@ fn texts(path: &Path, archive: &mut Archive, name: &'static str) -> Result<Vec<S
         });
     }
     if values.len() as u64 > ROWS_MAX {
-        return Err(DataError::TooMany { path: path.to_owned(), what: "rows", limit: ROWS_MAX });
+        return Err(DataError::TooMany {
+            path: path.to_owned(),
+            what: "rows",
+            limit: ROWS_MAX,
+        });
     }
     Ok(values)
 }
@@ -131,23 +156,35 @@ fn features(path: &Path, archive: &mut Archive, rows: u64) -> Result<(Vec<f32>, 
         header.numbers(&mut source, ARRAY_BYTES_MAX)
     })?;
     same_rows(path, "features", header.shape.first().copied().unwrap_or(0), rows)?;
-    let width = header.shape.iter().skip(1).try_fold(1_u64, |product, size| product.checked_mul(*size));
+    let width = header
+        .shape
+        .iter()
+        .skip(1)
+        .try_fold(1_u64, |product, size| product.checked_mul(*size));
     let width = width.and_then(|w| usize::try_from(w).ok()).unwrap_or(usize::MAX);
     if width == 0 || width > FEATURES_MAX {
         let (what, limit) = ("features per row (or none)", FEATURES_MAX as u64);
-        return Err(DataError::TooMany { path: path.to_owned(), what, limit });
+        return Err(DataError::TooMany {
+            path: path.to_owned(),
+            what,
+            limit,
+        });
     }
     let feature = |(at, number): (usize, f64)| {
         feature_of_number(number).map_err(|problem| DataError::Value {
             path: path.to_owned(),
             place: Place::Row((at / width) as u64),
-            column: format!("features[{}]", at % width),
-            found: number.to_string(),
+            column: format!("features[{}]", at % width).into(),
+            found: number.to_string().into(),
             expected: problem.expected,
             fix: problem.fix,
         })
     };
-    let features = numbers.into_iter().enumerate().map(feature).collect::<Result<_, _>>()?;
+    let features = numbers
+        .into_iter()
+        .enumerate()
+        .map(feature)
+        .collect::<Result<_, _>>()?;
     Ok((features, width))
 }
 
@@ -167,6 +204,8 @@ fn same_rows(path: &Path, array: &str, found: u64, expected: u64) -> Result<(), 
 pub(crate) fn hash(path: &Path) -> Result<String, DataError> {
     let file = File::open(path).map_err(|e| io_error(path, "open", e))?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(|e| io_error(path, "read", e))?;
+    hasher
+        .update_reader(file)
+        .map_err(|e| io_error(path, "read", e))?;
     Ok(hasher.finalize().to_hex().to_string())
 }

@@ -28,8 +28,15 @@ impl Row {
     /// name.
     pub(crate) fn check(&self, path: &Path) -> Result<(), DataError> {
         let fail = |column: &str, found: &str, expected, fix| {
-            let (path, column, found) = (path.to_owned(), column.to_owned(), shortened(found));
-            Err(DataError::Value { path, place: self.place, column, found, expected, fix })
+            let (path, column, found) = (path.to_owned(), column.into(), shortened(found).into());
+            Err(DataError::Value {
+                path,
+                place: self.place,
+                column,
+                found,
+                expected,
+                fix,
+            })
         };
         let id = &self.record_id;
         if id.is_empty() || text::free("a record id", id, RECORD_ID_BYTES_MAX).is_err() {
@@ -59,7 +66,10 @@ pub(crate) fn feature_of_text(value: &str) -> Result<f32, NoFeature> {
     let expected = "a number";
     let trimmed = value.trim();
     if trimmed.is_empty() {
-        return Err(NoFeature { expected, fix: "fill in the missing value or remove the record" });
+        return Err(NoFeature {
+            expected,
+            fix: "fill in the missing value or remove the record",
+        });
     }
     let fix = "write it with digits and a decimal point, or remove the column";
     let number: f64 = trimmed.parse().map_err(|_| NoFeature { expected, fix })?;
@@ -67,12 +77,18 @@ pub(crate) fn feature_of_text(value: &str) -> Result<f32, NoFeature> {
 }
 
 /// Takes a number as a feature if it is finite and in the range of 32-bit floats.
-#[expect(clippy::cast_possible_truncation, reason = "the range is checked, rounding is meant")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the range is checked, rounding is meant"
+)]
 pub(crate) fn feature_of_number(number: f64) -> Result<f32, NoFeature> {
     let narrow = number as f32;
     if !narrow.is_finite() {
         let expected = "a finite number of at most 3.4e38";
-        return Err(NoFeature { expected, fix: "replace or remove the record" });
+        return Err(NoFeature {
+            expected,
+            fix: "replace or remove the record",
+        });
     }
     Ok(narrow)
 }

@@ -106,7 +106,14 @@ pub(crate) struct Scan {
 impl Scan {
     pub(crate) fn new(path: &Path, features: usize) -> Self {
         let (slices, labels) = (Names::default(), Names::default());
-        Self { path: path.to_owned(), rows: 0, features, slices, labels, records: BTreeMap::new() }
+        Self {
+            path: path.to_owned(),
+            rows: 0,
+            features,
+            slices,
+            labels,
+            records: BTreeMap::new(),
+        }
     }
 
     /// Checks a row against those before it and remembers where it is.
@@ -119,10 +126,20 @@ impl Scan {
         let slice = slice.ok_or_else(|| self.too_many("slices", SLICES_MAX as u64))?;
         let label = self.labels.number(&row.label, LABELS_MAX);
         let label = label.ok_or_else(|| self.too_many("distinct labels", LABELS_MAX as u64))?;
-        let view = ViewIndex { slice, locator: row.locator, place: row.place };
+        let view = ViewIndex {
+            slice,
+            locator: row.locator,
+            place: row.place,
+        };
         self.rows += 1;
         let Some(record) = self.records.get_mut(&row.record_id) else {
-            self.records.insert(row.record_id.clone(), RecordIndex { label, views: vec![view] });
+            self.records.insert(
+                row.record_id.clone(),
+                RecordIndex {
+                    label,
+                    views: vec![view],
+                },
+            );
             return Ok(());
         };
         if let Some(first) = record.views.iter().find(|v| v.slice == slice) {
@@ -140,9 +157,9 @@ impl Scan {
                 path: self.path.clone(),
                 place: row.place,
                 first,
-                record: shortened(&row.record_id),
-                found: row.label.clone(),
-                expected: self.labels.name(expected),
+                record: shortened(&row.record_id).into(),
+                found: row.label.as_str().into(),
+                expected: self.labels.name(expected).into(),
             });
         }
         record.views.push(view);
@@ -165,28 +182,50 @@ impl Scan {
             version,
         };
         let (slices, labels) = (self.slices.names, self.labels.names);
-        Ok(Index { summary, records: self.records, slices, labels })
+        Ok(Index {
+            summary,
+            records: self.records,
+            slices,
+            labels,
+        })
     }
 
     fn check_complete(&self) -> Result<(), DataError> {
         let all = self.slices.names.len();
-        let incomplete = || self.records.iter().filter(|(_, record)| record.views.len() != all);
+        let incomplete = || {
+            self.records
+                .iter()
+                .filter(|(_, record)| record.views.len() != all)
+        };
         let count = incomplete().count() as u64;
         if count == 0 {
             return Ok(());
         }
         let example = |(id, record): (&String, &RecordIndex)| {
             let has: BTreeSet<u32> = record.views.iter().map(|v| v.slice).collect();
-            let lacks = self.slices.numbers.iter().filter(|(_, number)| !has.contains(number));
+            let lacks = self
+                .slices
+                .numbers
+                .iter()
+                .filter(|(_, number)| !has.contains(number));
             let lacks: Vec<&str> = lacks.map(|(name, _)| name.as_str()).take(8).collect();
             format!("record '{}' lacks {}", shortened(id), lacks.join(", "))
         };
         let examples = incomplete().take(EXAMPLES_MAX).map(example).collect();
         let records = self.records.len() as u64;
-        Err(DataError::MissingViews { path: self.path.clone(), count, records, examples })
+        Err(DataError::MissingViews {
+            path: self.path.clone(),
+            count,
+            records,
+            examples,
+        })
     }
 
     fn too_many(&self, what: &'static str, limit: u64) -> DataError {
-        DataError::TooMany { path: self.path.clone(), what, limit }
+        DataError::TooMany {
+            path: self.path.clone(),
+            what,
+            limit,
+        }
     }
 }

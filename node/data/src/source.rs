@@ -41,13 +41,22 @@ impl DatasetFile {
         let format = match extension.as_deref().and_then(|e| e.to_str()) {
             Some("csv") => Format::Csv,
             Some("npz") => Format::Npz,
-            _ => return Err(DataError::Format { path: path.to_owned() }),
+            _ => {
+                return Err(DataError::Format {
+                    path: path.to_owned(),
+                });
+            }
         };
         let index = match format {
             Format::Csv => csv_file::scan(path, slice_absent)?,
             Format::Npz => npz::scan(path)?,
         };
-        Ok(Self { path: path.to_owned(), format, slice_absent: slice_absent.map(str::to_owned), index })
+        Ok(Self {
+            path: path.to_owned(),
+            format,
+            slice_absent: slice_absent.map(str::to_owned),
+            index,
+        })
     }
 
     /// What the file holds.
@@ -72,7 +81,11 @@ impl DatasetFile {
             None => Ok(()),
             Some(slice) => {
                 let (slice, found) = (slice.to_owned(), found.clone());
-                Err(DataError::NoSlice { path: self.path.clone(), slice, found })
+                Err(DataError::NoSlice {
+                    path: self.path.clone(),
+                    slice,
+                    found,
+                })
             }
         }
     }
@@ -84,11 +97,26 @@ impl DatasetFile {
     /// As [`crate::open`], when the file can no longer be read.
     pub fn records(self) -> Result<Records, DataError> {
         let rows = match self.format {
-            Format::Csv => Rows::Csv(Box::new(csv_file::Rows::open(&self.path, self.slice_absent.as_deref())?)),
+            Format::Csv => Rows::Csv(Box::new(csv_file::Rows::open(
+                &self.path,
+                self.slice_absent.as_deref(),
+            )?)),
             Format::Npz => Rows::Npz(npz::Arrays::read(&self.path)?),
         };
-        let Index { records, slices, labels, summary } = self.index;
-        Ok(Records { path: self.path, rows, records: records.into_iter(), slices, labels, summary })
+        let Index {
+            records,
+            slices,
+            labels,
+            summary,
+        } = self.index;
+        Ok(Records {
+            path: self.path,
+            rows,
+            records: records.into_iter(),
+            slices,
+            labels,
+            summary,
+        })
     }
 }
 
@@ -109,7 +137,10 @@ pub struct Records {
 
 impl std::fmt::Debug for Records {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records").field("path", &self.path).field("left", &self.records.len()).finish()
+        f.debug_struct("Records")
+            .field("path", &self.path)
+            .field("left", &self.records.len())
+            .finish()
     }
 }
 
@@ -127,19 +158,25 @@ impl Records {
             let row = self.row(view)?;
             let slice = name(&self.slices, view.slice);
             if row.record_id != record_id || row.slice != slice || row.label != label {
-                return Err(DataError::Changed { path: self.path.clone() });
+                return Err(DataError::Changed {
+                    path: self.path.clone(),
+                });
             }
             views.insert(slice, row.features);
         }
-        Ok(Source { record_id, label, views })
+        Ok(Source {
+            record_id,
+            label,
+            views,
+        })
     }
 
     fn row(&mut self, view: &ViewIndex) -> Result<Row, DataError> {
         match &mut self.rows {
             Rows::Csv(rows) => rows.row_at(view.locator, view.place),
-            Rows::Npz(arrays) => {
-                arrays.row(view.locator).ok_or_else(|| DataError::Changed { path: self.path.clone() })
-            }
+            Rows::Npz(arrays) => arrays.row(view.locator).ok_or_else(|| DataError::Changed {
+                path: self.path.clone(),
+            }),
         }
     }
 }
@@ -158,7 +195,11 @@ impl Iterator for Records {
 }
 
 fn name(names: &[String], number: u32) -> String {
-    usize::try_from(number).ok().and_then(|at| names.get(at)).cloned().unwrap_or_default()
+    usize::try_from(number)
+        .ok()
+        .and_then(|at| names.get(at))
+        .cloned()
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -84,7 +84,10 @@ pub fn write(
 }
 
 fn header(features: u64) -> String {
-    (0..features).map(|at| format!("x{at}")).collect::<Vec<_>>().join(",")
+    (0..features)
+        .map(|at| format!("x{at}"))
+        .collect::<Vec<_>>()
+        .join(",")
 }
 
 fn write_row(out: &mut impl Write, source: &Source, slice: &str, pixels: &[f32]) -> std::io::Result<()> {
@@ -111,12 +114,16 @@ struct Image<'p> {
 
 impl<'p> Image<'p> {
     fn new(path: &'p Path, features: u64, options: &ViewOptions) -> Result<Self, DataError> {
-        let fail = |detail: String| DataError::Image { path: path.to_owned(), detail };
+        let fail = |detail: String| DataError::Image {
+            path: path.to_owned(),
+            detail,
+        };
         let features = usize::try_from(features).unwrap_or(usize::MAX);
         let width = options.width.unwrap_or_else(|| features.isqrt());
         let height = features.checked_div(width).unwrap_or(0);
         if width == 0 || width.checked_mul(height) != Some(features) {
-            let detail = format!("{features} features are no image of width {width}; state the width with --width");
+            let detail =
+                format!("{features} features are no image of width {width}; state the width with --width");
             return Err(fail(detail));
         }
         Ok(Self { path, width, height })
@@ -138,15 +145,25 @@ impl<'p> Image<'p> {
             );
             return Err(DataError::Image { path, detail });
         }
-        let key = RecordKey { secret, record_id: source.record_id.as_bytes() };
+        let key = RecordKey {
+            secret,
+            record_id: source.record_id.as_bytes(),
+        };
         let mut views = Vec::new();
         for view in &options.views {
             let mut pixels = clean.clone();
-            let frame = Frame { pixels: &mut pixels, width: self.width, height: self.height, max };
-            corrupt::apply(view.operator, frame, view.severity, &key).map_err(|error| DataError::Corrupt {
-                path: self.path.to_owned(),
-                record: source.record_id.clone(),
-                source: error,
+            let frame = Frame {
+                pixels: &mut pixels,
+                width: self.width,
+                height: self.height,
+                max,
+            };
+            corrupt::apply(view.operator, frame, view.severity, &key).map_err(|error| {
+                DataError::Corrupt {
+                    path: self.path.to_owned(),
+                    record: source.record_id.clone(),
+                    source: error,
+                }
             })?;
             views.push((view.slice.clone(), pixels));
         }
@@ -162,9 +179,21 @@ mod tests {
     use super::*;
 
     fn options() -> ViewOptions {
-        let view = |slice: &str, operator| View { slice: slice.into(), operator, severity: 3 };
-        let views = vec![view("blur", Operator::Blur), view("sensor-noise", Operator::SensorNoise)];
-        ViewOptions { views, clean: true, width: None, max: 16.0 }
+        let view = |slice: &str, operator| View {
+            slice: slice.into(),
+            operator,
+            severity: 3,
+        };
+        let views = vec![
+            view("blur", Operator::Blur),
+            view("sensor-noise", Operator::SensorNoise),
+        ];
+        ViewOptions {
+            views,
+            clean: true,
+            width: None,
+            max: 16.0,
+        }
     }
 
     fn input(dir: &Path, rows: &[usize]) -> std::path::PathBuf {
@@ -182,7 +211,14 @@ mod tests {
     fn every_record_gets_every_view_and_the_file_reads_back() {
         let dir = tempfile::tempdir().unwrap();
         let out = dir.path().join("out.csv");
-        let made = write(&input(dir.path(), &[0, 1, 2]), &out, &options(), &[7; 32], |_, _| ()).unwrap();
+        let made = write(
+            &input(dir.path(), &[0, 1, 2]),
+            &out,
+            &options(),
+            &[7; 32],
+            |_, _| (),
+        )
+        .unwrap();
         assert_eq!(made, Written { records: 3, rows: 9 });
         let file = crate::open(&out).unwrap();
         assert_eq!(file.summary().slices, ["blur", "clean", "sensor-noise"]);
@@ -194,7 +230,14 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let view_of = |rows: &[usize], name: &str, secret: u8| {
             let out = dir.path().join(name);
-            write(&input(dir.path(), rows), &out, &options(), &[secret; 32], |_, _| ()).unwrap();
+            write(
+                &input(dir.path(), rows),
+                &out,
+                &options(),
+                &[secret; 32],
+                |_, _| (),
+            )
+            .unwrap();
             let mut sources = crate::records(&out).unwrap().map(Result::unwrap);
             sources.find(|s| s.record_id == "r,2").unwrap()
         };

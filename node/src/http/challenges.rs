@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::Json;
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
-use axum::response::{IntoResponse, Response};
+use axum::response::{Html, IntoResponse, Response};
 use fieldmark_ledger::batch::{self, BatchView};
 use fieldmark_ledger::tasks::{self, ChallengeView, TaskView};
 use fieldmark_ledger::{catalogue, identity};
@@ -217,13 +217,39 @@ pub(super) async fn board_under(
     board_text(&handle, reference, trust).await
 }
 
+/// `GET challenges/{ref}/board.html`: one file that needs nothing else.
+pub(super) async fn page(
+    State(handle): State<NodeHandle>,
+    Path(reference): Path<String>,
+) -> Result<Html<String>, Failure> {
+    let trust = handle.home.trust_now()?;
+    Ok(Html(fieldmark_pages::standalone(
+        &board_of(&handle, reference, trust).await?,
+    )))
+}
+
+/// `POST challenges/{ref}/board.html`: under the trust policy of the request.
+pub(super) async fn page_under(
+    State(handle): State<NodeHandle>,
+    Path(reference): Path<String>,
+    Body(trust): Body<TrustPolicy>,
+) -> Result<Html<String>, Failure> {
+    Ok(Html(fieldmark_pages::standalone(
+        &board_of(&handle, reference, trust).await?,
+    )))
+}
+
 async fn board_text(handle: &NodeHandle, reference: String, trust: TrustPolicy) -> Result<Response, Failure> {
-    let board = super::read(handle, move |store| {
+    let board = board_of(handle, reference, trust).await?;
+    Ok(([(CONTENT_TYPE, "application/json")], pretty(&board)?).into_response())
+}
+
+async fn board_of(handle: &NodeHandle, reference: String, trust: TrustPolicy) -> Result<Board, Failure> {
+    super::read(handle, move |store| {
         let id = tasks::resolve_challenge(store, &reference)?;
         Ok(board::board(store, &id, &trust)?)
     })
-    .await?;
-    Ok(([(CONTENT_TYPE, "application/json")], pretty(&board)?).into_response())
+    .await
 }
 
 /// A board as its readers compare it: byte-identical on all nodes with the same records.

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::extract::{Body, Path, Query};
 use super::failure::Failure;
 use crate::handle::NodeHandle;
+use crate::home::Role;
 use crate::package::{self, Trial};
 
 /// Bytes of a group, the unit in which downloads make progress.
@@ -155,6 +156,8 @@ pub struct Published {
     pub version: String,
     /// Bytes of all artifacts.
     pub size_bytes: u64,
+    /// Whether this node serves its blobs: has the role of a provider.
+    pub served: bool,
     /// How the run on the sample went.
     pub trial: Trial,
 }
@@ -177,6 +180,7 @@ pub(super) async fn publish(
         name,
         version,
         size_bytes: packed.release.size(),
+        served: handle.home.config.roles.contains(&Role::Provider),
         trial: packed.trial,
     }))
 }

@@ -5,7 +5,7 @@ use std::fs;
 use anyhow::Result;
 use fieldmark_tests::{Digits, Node, NodeOptions, user_cache};
 
-use crate::{COMPANY, FAILED, alone, refused, trained_package};
+use crate::{COMPANY, FAILED, NOT_FOUND, alone, refused, trained_package};
 
 #[test]
 fn a_dataset_that_does_not_fit_the_model_is_told_by_its_columns() -> Result<()> {
@@ -29,7 +29,11 @@ fn a_dataset_that_does_not_fit_the_model_is_told_by_its_columns() -> Result<()> 
     );
     let word = file("word.csv", "record_id,slice,label,x0\nr1,clean,1,blue\n");
     refused(&add(&word, "word")?, FAILED, &["word.csv", "x0", "blue"]);
-    refused(&add("/no/such/file.csv", "gone")?, FAILED, &["/no/such/file.csv"]);
+    refused(
+        &add("/no/such/file.csv", "gone")?,
+        NOT_FOUND,
+        &["/no/such/file.csv"],
+    );
 
     // Three features are a fine dataset; only the model needs others.
     let narrow = file("narrow.csv", "record_id,slice,label,x0,x1,x2\nr1,clean,1,1,2,3\n");
@@ -54,6 +58,8 @@ fn a_dataset_that_does_not_fit_the_model_is_told_by_its_columns() -> Result<()> 
         "--severity-of",
         "blur=2",
         "--clean",
+        "--max",
+        "16",
     ])?;
     add(&views, "digits")?.success()?;
     solo.ask(&["evaluate", "digits-logistic", "--dataset", "digits"])?;

@@ -161,6 +161,8 @@ fn add_datasets(story: &Story<'_>, people: &People) -> Result<()> {
             "--severity-of",
             company.severities,
             "--clean",
+            "--max",
+            "16",
         ])?;
         one.ask(&[
             "dataset",

@@ -1,0 +1,427 @@
+//! The command line: every command, option and example. Nothing here does anything.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Publish, run and compare models on private data; see how they do in the field.
+#[derive(Debug, Parser)]
+#[command(
+    name = "fieldmark",
+    version,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+Exit codes:
+  0  done
+  1  refused or failed
+  2  wrong use of the command line
+  3  not found
+  4  no node runs, or it cannot be reached
+  5  refused because of the privacy budget
+  6  the network or a peer failed
+  7  timed out while waiting
+
+Start with:
+  fieldmark init --name acme
+  fieldmark node run"
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Data folder [default: $XDG_DATA_HOME/fieldmark or ~/.local/share/fieldmark]
+    #[arg(
+        long,
+        global = true,
+        env = "FIELDMARK_DATA",
+        value_name = "DIR",
+        hide_env_values = true
+    )]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON, and errors as JSON on standard error
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results only
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make a data folder with fresh keys
+    #[command(after_help = "Example:\n  fieldmark init --name acme --role aggregator --role contributor")]
+    Init(Init),
+    /// Choose whom to trust as aggregators
+    Trust(Trust),
+    /// Run a node
+    Node(Node),
+    /// Show the state of the running node
+    #[command(after_help = "Example:\n  fieldmark status --json")]
+    Status,
+    /// Follow what happens on the running node
+    #[command(after_help = "Example:\n  fieldmark events --json | jq .event")]
+    Events,
+    /// Check a package folder, hash it, and run it once on its sample
+    #[command(after_help = "Example:\n  fieldmark pack models/digits-cnn")]
+    Pack(Package),
+    /// Publish a package folder as a release
+    #[command(after_help = "Example:\n  fieldmark publish models/digits-cnn")]
+    Publish(Package),
+    /// Search the releases that this node knows
+    #[command(after_help = "Example:\n  fieldmark search digits --tag image-classification")]
+    Search(Search),
+    /// Show a release
+    #[command(after_help = "Example:\n  fieldmark show digits-cnn@1.0.0")]
+    Show(Reference),
+    /// Fetch a release's artifacts
+    #[command(after_help = "Example:\n  fieldmark pull digits-cnn")]
+    Pull(Reference),
+    /// Run a release, or a package folder, on one input
+    #[command(
+        after_help = "Examples:\n  fieldmark infer digits-cnn --input image.json\n  fieldmark infer models/digits-cnn --input images.npy"
+    )]
+    Infer(Infer),
+    /// Compare releases on a private dataset; nothing leaves, no budget is spent
+    #[command(after_help = "Example:\n  fieldmark evaluate digits-cnn digits-mlp --dataset ward-7")]
+    Evaluate(Evaluate),
+    /// Private datasets
+    Dataset(Dataset),
+    /// Show what privacy budgets have been spent
+    #[command(after_help = "Example:\n  fieldmark budget ward-7")]
+    Budget(Budget),
+    /// Challenges: several models, one real scenario
+    Challenge(Challenge),
+    /// Show a challenge's leaderboard
+    #[command(
+        after_help = "Example:\n  fieldmark leaderboard digits-in-the-field --wait 60 --html board.html"
+    )]
+    Leaderboard(Leaderboard),
+    /// Check this machine and the data folder, and say how to fix what is wrong
+    #[command(after_help = "Example:\n  fieldmark doctor")]
+    Doctor,
+    /// Rehearse a scenario in simulation
+    #[command(after_help = "Example:\n  fieldmark simulate scenarios/partition.toml --seed 7")]
+    Simulate(Simulate),
+    /// Print shell completions
+    #[command(
+        after_help = "Example:\n  fieldmark completions bash > ~/.local/share/bash-completion/completions/fieldmark"
+    )]
+    Completions(Completions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Name that others see [default: made from the identity]
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Identity to trust as an aggregator; may be given several times
+    #[arg(long, value_name = "IDENTITY")]
+    pub(crate) trust: Vec<String>,
+    /// What the node does for others; may be given several times [default: contributor and provider]
+    #[arg(long, value_enum)]
+    pub(crate) role: Vec<RoleArg>,
+    /// Network to join
+    #[arg(long, default_value = "main")]
+    pub(crate) network: String,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum RoleArg {
+    /// Sits on committees
+    Aggregator,
+    /// Sends reports about its own datasets
+    Contributor,
+    /// Serves the blobs it holds
+    Provider,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Trust {
+    #[command(subcommand)]
+    pub(crate) action: TrustAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TrustAction {
+    /// Trust identities
+    #[command(
+        after_help = "Example:\n  fieldmark trust add 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
+    )]
+    Add(Identities),
+    /// No longer trust identities
+    #[command(
+        after_help = "Example:\n  fieldmark trust remove 3b6a27bcceb6a42d62a3a8d02a6f0d73653215771de243a63ac048a18b59da29"
+    )]
+    Remove(Identities),
+    /// List trusted identities
+    #[command(after_help = "Example:\n  fieldmark trust list --json")]
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Identities {
+    /// Identities in hex, as `fieldmark init` and `fieldmark status` print them
+    #[arg(required = true, value_name = "IDENTITY")]
+    pub(crate) identities: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Node {
+    #[command(subcommand)]
+    pub(crate) action: NodeAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum NodeAction {
+    /// Run a node until SIGINT or SIGTERM
+    #[command(
+        after_help = "Example:\n  fieldmark node run --listen /ip4/0.0.0.0/udp/4600/quic-v1 --pages 127.0.0.1:8080"
+    )]
+    Run(Run),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// libp2p address to listen on; may be given several times [default: the config's]
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) listen: Vec<String>,
+    /// libp2p address of a node to join through; may be given several times
+    #[arg(long, value_name = "MULTIADDR")]
+    pub(crate) bootstrap: Vec<String>,
+    /// Where the private API listens; loopback only [default: the config's, 127.0.0.1:0]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) api: Option<SocketAddr>,
+    /// Where the public pages listen [default: nowhere]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) pages: Option<SocketAddr>,
+    /// Where blobs are served [default: the config's, 127.0.0.1:0]
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) blobs: Option<SocketAddr>,
+    /// Find nodes on the same network segment
+    #[arg(long)]
+    pub(crate) mdns: bool,
+    /// Whether models run isolated; `off` lets a model do whatever you can do
+    #[arg(long, value_enum, default_value = "required")]
+    pub(crate) isolation: IsolationArg,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum IsolationArg {
+    /// Every layer, or no model runs
+    Required,
+    /// None; unsafe for models of others
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Package {
+    /// Folder with fieldmark.toml, README.md and the model's files
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Search {
+    /// Words to look for in names and summaries [default: everything]
+    pub(crate) text: Option<String>,
+    /// Only releases with this tag
+    #[arg(long)]
+    pub(crate) tag: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Reference {
+    /// name, name@version, author/name, or the first digits of a record id
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Infer {
+    /// A release, or a package folder written as a path such as ./digits (which needs no node)
+    #[arg(value_name = "REF|DIR")]
+    pub(crate) reference: String,
+    /// .json with arrays by input name, .npy, or .csv with one row per line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Evaluate {
+    /// Releases to compare
+    #[arg(required = true, value_name = "REF")]
+    pub(crate) references: Vec<String>,
+    /// Name of the dataset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) dataset: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dataset {
+    #[command(subcommand)]
+    pub(crate) action: DatasetAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DatasetAction {
+    /// Tell the node of a dataset; the data stays where it is
+    #[command(after_help = "Example:\n  fieldmark dataset add ward-7.csv --name ward-7 --epsilon 4")]
+    Add(DatasetAdd),
+    /// List the datasets
+    #[command(after_help = "Example:\n  fieldmark dataset list")]
+    List,
+    /// Make corrupted views of every record (low light, blur, occlusion, sensor noise)
+    #[command(
+        after_help = "Example:\n  fieldmark dataset views digits.csv --out ward-7.csv --clean --max 16 \\\n    --severity-of low-light=3,blur=2,occlusion=3,sensor-noise=2"
+    )]
+    Views(Views),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DatasetAdd {
+    /// .csv or .npz with record_id, slice, label and features
+    pub(crate) file: PathBuf,
+    /// Its name
+    #[arg(long)]
+    pub(crate) name: String,
+    /// The data source whose budget it spends [default: the name]
+    #[arg(long)]
+    pub(crate) source: Option<String>,
+    /// ε of a new source's budget
+    #[arg(long, default_value_t = 4.0)]
+    pub(crate) epsilon: f64,
+    /// δ of a new source's budget
+    #[arg(long, default_value_t = 1e-6)]
+    pub(crate) delta: f64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Views {
+    /// .csv or .npz; rows of slice 'clean', or without a slice column
+    pub(crate) file: PathBuf,
+    /// File to write; must not exist
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: PathBuf,
+    /// Corruptions with severities 1 to 5, such as low-light=3,blur=2
+    #[arg(long, value_name = "NAME=N", value_delimiter = ',', required = true)]
+    pub(crate) severity_of: Vec<String>,
+    /// Write the clean views too
+    #[arg(long)]
+    pub(crate) clean: bool,
+    /// Width of the images [default: they are square]
+    #[arg(long)]
+    pub(crate) width: Option<usize>,
+    /// Largest value a feature can have
+    #[arg(long, default_value_t = 1.0)]
+    pub(crate) max: f32,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Budget {
+    /// A dataset or data source [default: all]
+    pub(crate) dataset: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Challenge {
+    #[command(subcommand)]
+    pub(crate) action: ChallengeAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ChallengeAction {
+    /// Pose a challenge: signed at once, open from now
+    #[command(after_help = "Example:\n  fieldmark challenge create digits-in-the-field.toml")]
+    Create(Spec),
+    /// Show what accuracy a challenge would give, before anything is signed
+    #[command(after_help = "Example:\n  fieldmark challenge plan digits-in-the-field.toml")]
+    Plan(Spec),
+    /// List challenges
+    #[command(after_help = "Example:\n  fieldmark challenge list")]
+    List,
+    /// Show a challenge
+    #[command(after_help = "Example:\n  fieldmark challenge show digits-in-the-field")]
+    Show(ChallengeReference),
+    /// Take part with a dataset, within its privacy budget
+    #[command(after_help = "Example:\n  fieldmark challenge join digits-in-the-field --dataset ward-7")]
+    Join(Join),
+    /// End a challenge before anything of it is public
+    #[command(
+        after_help = "Example:\n  fieldmark challenge abort digits-in-the-field --reason 'wrong slice'"
+    )]
+    Abort(Abort),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Spec {
+    /// TOML file that describes the challenge
+    #[arg(value_name = "SPEC.toml")]
+    pub(crate) spec: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChallengeReference {
+    /// Name of the challenge, or the first digits of its record id
+    #[arg(value_name = "REF")]
+    pub(crate) reference: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Join {
+    #[command(flatten)]
+    pub(crate) challenge: ChallengeReference,
+    /// Name of the dataset
+    #[arg(long, value_name = "NAME")]
+    pub(crate) dataset: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Abort {
+    #[command(flatten)]
+    pub(crate) challenge: ChallengeReference,
+    /// Why, for everyone to read
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Leaderboard {
+    #[command(flatten)]
+    pub(crate) challenge: ChallengeReference,
+    /// Wait up to this long for the result
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) wait: Option<u64>,
+    /// Write the board as one HTML file, too
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Read the board under another trust policy than this node's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trust_policy: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// TOML file that describes the scenario
+    #[arg(value_name = "SCENARIO.toml")]
+    pub(crate) scenario: PathBuf,
+    /// Seed; the same seed gives the same run
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Completions {
+    /// Shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! `challenge`: pose, plan, list, show, join, abort.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use fieldmark_node::http::spec::{ChallengeSpec, Plan};
+use serde_json::{Value, json};
+
+use crate::args::{Challenge, ChallengeAction, Global};
+use crate::client::{Client, encoded};
+use crate::output::Output;
+use crate::text;
+
+/// `challenge`
+pub(crate) fn challenge(global: &Global, args: &Challenge, out: &Output) -> anyhow::Result<()> {
+    match &args.action {
+        ChallengeAction::Create(args) => create(global, &args.spec, out),
+        ChallengeAction::Plan(args) => plan(&args.spec, out),
+        ChallengeAction::List => list(global, out),
+        ChallengeAction::Show(args) => show(global, &args.reference, out),
+        ChallengeAction::Join(args) => join(global, &args.challenge.reference, &args.dataset, out),
+        ChallengeAction::Abort(args) => abort(global, &args.challenge.reference, &args.reason, out),
+    }
+}
+
+fn read(path: &Path) -> anyhow::Result<ChallengeSpec> {
+    let content =
+        std::fs::read_to_string(path).with_context(|| format!("{}: cannot read it", path.display()))?;
+    toml::from_str(&content).with_context(|| format!("{}: this is no challenge", path.display()))
+}
+
+fn create(global: &Global, path: &Path, out: &Output) -> anyhow::Result<()> {
+    let spec = read(path)?;
+    let created = Client::connect(global)?.post("challenges", &spec)?;
+    out.result(&created, || {
+        let field = |name: &str| text::string(&created, name);
+        format!(
+            "challenge '{}' is open for {} s\nchallenge  {}\ntask       {}",
+            spec.name,
+            spec.window_seconds,
+            field("challenge"),
+            field("task")
+        )
+    })
+}
+
+fn plan(path: &Path, out: &Output) -> anyhow::Result<()> {
+    let spec = read(path)?;
+    let plan = spec
+        .plan()
+        .with_context(|| format!("{}: no plan can be made", path.display()))?;
+    out.result(&plan, || plan_text(&spec, &plan))
+}
+
+fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
+    let percent = |value: f64| format!("± {:.2} %", value * 100.0);
+    let row = |row: &fieldmark_node::http::spec::PlanRow| {
+        vec![
+            row.reports.to_string(),
+            row.records.to_string(),
+            percent(row.field),
+            percent(row.slice),
+            percent(row.difference),
+            percent(row.field_noise),
+        ]
+    };
+    let rows: Vec<Vec<String>> = plan.expected.iter().map(row).collect();
+    let table = text::table(
+        &[
+            "reports",
+            "records",
+            "field score",
+            "one slice",
+            "difference",
+            "noise alone",
+        ],
+        &rows,
+    );
+    format!(
+        "{} models, {} slices, ε = {} at δ = {:e}, {} aggregators\n\n{table}\n\n\
+         Half-widths of 95% intervals at a score of 80 %, each report with {} records.",
+        spec.models.len(),
+        spec.slices.len(),
+        spec.epsilon,
+        spec.delta,
+        spec.committee.len(),
+        spec.records_max
+    )
+}
+
+fn list(global: &Global, out: &Output) -> anyhow::Result<()> {
+    let found = Client::connect(global)?.get("challenges")?;
+    out.result(&found, || {
+        let challenges = text::list(&found, "challenges");
+        if challenges.is_empty() {
+            return "no challenges are known here".to_owned();
+        }
+        let row = |c: &Value| {
+            let field = |name: &str| text::string(c, name);
+            let operator = Some(field("operator_name")).filter(|name| !name.is_empty());
+            vec![
+                field("name"),
+                field("phase"),
+                operator.unwrap_or_else(|| text::short(&field("operator"))),
+                field("models"),
+                field("slices"),
+                field("epsilon"),
+                text::when(text::number(c, "closes_at_ms")),
+                text::short(&field("id")),
+            ]
+        };
+        let rows: Vec<Vec<String>> = challenges.iter().map(row).collect();
+        text::table(
+            &[
+                "challenge",
+                "phase",
+                "by",
+                "models",
+                "slices",
+                "ε",
+                "closes",
+                "id",
+            ],
+            &rows,
+        )
+    })
+}
+
+fn show(global: &Global, reference: &str, out: &Output) -> anyhow::Result<()> {
+    let found = Client::connect(global)?.get(&format!("challenges/{}", encoded(reference)))?;
+    out.result(&found, || show_text(&found))
+}
+
+fn show_text(challenge: &Value) -> String {
+    let field = |name: &str| text::string(challenge, name);
+    let entries = text::list(challenge, "entries")
+        .iter()
+        .map(|e| text::string(e, "name"));
+    let eligible = challenge.get("eligible").and_then(Value::as_array);
+    let summary = text::fields(&[
+        ("challenge", field("name")),
+        ("id", field("id")),
+        ("task", field("task")),
+        (
+            "operator",
+            format!("{} {}", field("operator"), field("operator_name")),
+        ),
+        ("scenario", field("scenario")),
+        ("phase", field("phase")),
+        ("closes", text::when(text::number(challenge, "closes_at_ms"))),
+        ("models", entries.collect::<Vec<_>>().join(", ")),
+        ("clean slice", field("clean_slice")),
+        (
+            "privacy",
+            format!(
+                "ε = {} at δ = {} per source record",
+                field("epsilon"),
+                field("delta")
+            ),
+        ),
+        ("records", format!("at most {} per report", field("records_max"))),
+        (
+            "reports",
+            format!("{} counted, {} needed", field("reports"), field("min_batch")),
+        ),
+        (
+            "eligible",
+            eligible.map_or_else(
+                || "anyone".to_owned(),
+                |list| format!("{} identities", list.len()),
+            ),
+        ),
+    ]);
+    let slice = |s: &Value| vec![text::string(s, "name"), text::string(s, "description")];
+    let slices: Vec<Vec<String>> = text::list(challenge, "slice_texts").iter().map(slice).collect();
+    let yes = |v: &Value, name: &str| {
+        if v.get(name) == Some(&Value::Bool(true)) {
+            "yes"
+        } else {
+            "no"
+        }
+        .to_owned()
+    };
+    let seat = |s: &Value| {
+        vec![
+            text::string(s, "name"),
+            text::short(&text::string(s, "identity")),
+            yes(s, "trusted"),
+            yes(s, "transcript"),
+            yes(s, "committed"),
+            yes(s, "share"),
+        ]
+    };
+    let seats: Vec<Vec<String>> = text::list(challenge, "committee").iter().map(seat).collect();
+    let warning = if yes(challenge, "protected") == "no" {
+        "\n\nYour trust policy names none of these aggregators, so this node will not contribute; \
+         see `fieldmark trust add`."
+    } else {
+        ""
+    };
+    format!(
+        "{summary}\n\n{}\n\n{}{warning}",
+        text::table(&["slice", "description"], &slices),
+        text::table(
+            &[
+                "aggregator",
+                "identity",
+                "trusted",
+                "transcript",
+                "committed",
+                "share"
+            ],
+            &seats
+        )
+    )
+}
+
+fn join(global: &Global, reference: &str, dataset: &str, out: &Output) -> anyhow::Result<()> {
+    let path = format!("challenges/{}/join", encoded(reference));
+    let joined = Client::connect(global)?.post(&path, &json!({ "dataset": dataset }))?;
+    out.result(&joined, || {
+        format!("joined with '{dataset}'; the report is made and sent by the node, follow it with `fieldmark events`")
+    })
+}
+
+fn abort(global: &Global, reference: &str, reason: &str, out: &Output) -> anyhow::Result<()> {
+    let path = format!("challenges/{}/abort", encoded(reference));
+    let aborted = Client::connect(global)?.post(&path, &json!({ "reason": reason }))?;
+    out.result(&aborted, || {
+        format!(
+            "aborted; the signed reason is record {}",
+            text::string(&aborted, "abort")
+        )
+    })
+}

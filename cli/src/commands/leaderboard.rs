@@ -1,0 +1,211 @@
+//! `leaderboard`: the board as text, as the node's own bytes, or as one HTML file.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use fieldmark_node::home;
+use fieldmark_protocol::trust::TrustPolicy;
+use serde_json::Value;
+
+use crate::args::{Global, Leaderboard};
+use crate::client::{Client, encoded};
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::text;
+
+/// How often a board that is waited for is looked at.
+const LOOK: Duration = Duration::from_millis(250);
+/// Phases after which nothing changes any more.
+const FINAL: [&str; 4] = ["released", "aborted", "void", "disagreement"];
+
+/// `leaderboard`
+pub(crate) fn leaderboard(global: &Global, args: &Leaderboard, out: &Output) -> anyhow::Result<()> {
+    let client = Client::connect(global)?;
+    let policy = args.trust_policy.as_deref().map(home::read_trust).transpose()?;
+    let path = format!("challenges/{}/board", encoded(&args.challenge.reference));
+    let board = wait(&client, &path, policy.as_ref(), args.wait, out)?;
+    if let Some(file) = &args.html {
+        let page = fetch(&client, &format!("{path}.html"), policy.as_ref())?;
+        std::fs::write(file, page).with_context(|| format!("{}: cannot write it", file.display()))?;
+        out.note(&format!("wrote {}", file.display()));
+    }
+    if out.is_json() {
+        // The node's own bytes, which are the same on every node with the same records.
+        return out.raw(&board);
+    }
+    let value: Value = serde_json::from_str(&board).context("the node's board is not JSON")?;
+    out.result(&value, || board_text(&value))
+}
+
+fn fetch(client: &Client, path: &str, policy: Option<&TrustPolicy>) -> anyhow::Result<String> {
+    match policy {
+        Some(policy) => client.post_text(path, policy),
+        None => client.get_text(path),
+    }
+}
+
+/// The board, once it is final or the time is up. A challenge that is not here yet may still come.
+fn wait(
+    client: &Client,
+    path: &str,
+    policy: Option<&TrustPolicy>,
+    seconds: Option<u64>,
+    out: &Output,
+) -> anyhow::Result<String> {
+    let Some(seconds) = seconds else {
+        return fetch(client, path, policy);
+    };
+    let deadline = Instant::now() + Duration::from_secs(seconds);
+    let spinner = out.spinner("waiting for the result");
+    loop {
+        let phase = match fetch(client, path, policy) {
+            Ok(board) => {
+                let value: Value = serde_json::from_str(&board).context("the node's board is not JSON")?;
+                let phase = text::string(&value, "phase");
+                if FINAL.contains(&phase.as_str()) {
+                    spinner.finish_and_clear();
+                    return Ok(board);
+                }
+                phase
+            }
+            Err(error) => match error.downcast_ref::<Failure>() {
+                Some(failure) if failure.exit == Exit::NotFound => "not known here".to_owned(),
+                _ => return Err(error),
+            },
+        };
+        spinner.set_message(format!("waiting for the result: {phase}"));
+        if Instant::now() >= deadline {
+            let message = format!(
+                "no result after {seconds} s, the challenge is {phase}; wait longer, or see `fieldmark challenge show`"
+            );
+            return Err(Failure::new(Exit::TimedOut, "timed-out", message).into());
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
+fn board_text(board: &Value) -> String {
+    let field = |name: &str| text::string(board, name);
+    let slices: Vec<&str> = text::list(board, "slices")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let header: Vec<&str> = ["rank", "model", "field score", "95% interval", "worst slice"]
+        .into_iter()
+        .chain(slices.iter().copied())
+        .collect();
+    let rows: Vec<Vec<String>> = text::list(board, "models")
+        .iter()
+        .map(|model| row(model, &slices))
+        .collect();
+    let mut lines = vec![format!("{}: {}", field("name"), field("scenario")), String::new()];
+    lines.push(text::table(&header, &rows));
+    lines.push(String::new());
+    let trusted = if board.get("trusted") == Some(&Value::Bool(true)) {
+        "trusted"
+    } else {
+        "not trusted in full"
+    };
+    lines.push(text::fields(&[
+        ("phase", field("phase")),
+        ("abort", field("abort")),
+        (
+            "contributors",
+            format!(
+                "{} (at least {} are needed)",
+                field("contributors"),
+                field("min_batch")
+            ),
+        ),
+        ("records", estimate(board.get("records"))),
+        (
+            "privacy",
+            format!(
+                "ε = {} at δ = {} per {}",
+                field("epsilon"),
+                field("delta"),
+                field("unit")
+            ),
+        ),
+        (
+            "committee",
+            format!("{} aggregators, {trusted}", text::list(board, "committee").len()),
+        ),
+        ("separable", field("separable")),
+        ("influence", text::fraction(board.get("influence"))),
+        ("checkpoint", field("checkpoint")),
+    ]));
+    let notices = text::list(board, "notices").iter().filter_map(Value::as_str);
+    lines.push(String::new());
+    lines.extend(notices.map(|notice| format!("* {}", text::plain(notice))));
+    lines.join("\n")
+}
+
+fn row(model: &Value, slices: &[&str]) -> Vec<String> {
+    let rank = |at: usize| {
+        text::list(model, "rank")
+            .get(at)
+            .and_then(Value::as_u64)
+            .unwrap_or(0)
+    };
+    let ranks = if rank(0) == rank(1) {
+        rank(0).to_string()
+    } else {
+        format!("{}–{}", rank(0), rank(1))
+    };
+    let interval = match (
+        model.get("lo").and_then(Value::as_f64),
+        model.get("hi").and_then(Value::as_f64),
+    ) {
+        (Some(lo), Some(hi)) => format!("{lo:.4}–{hi:.4}"),
+        _ => "–".to_owned(),
+    };
+    let withdrawn = if model.get("withdrawn") == Some(&Value::Bool(true)) {
+        " (withdrawn)"
+    } else {
+        ""
+    };
+    let by_slice = |slice: &&str| {
+        text::fraction(
+            model
+                .get("slices")
+                .and_then(|s| s.get(*slice))
+                .and_then(|c| c.get("score")),
+        )
+    };
+    let mut cells = vec![
+        ranks,
+        format!("{}{withdrawn}", text::string(model, "name")),
+        text::fraction(model.get("score")),
+        interval,
+        text::string(model, "worst_slice"),
+    ];
+    cells.extend(slices.iter().map(by_slice));
+    cells
+}
+
+fn estimate(value: Option<&Value>) -> String {
+    let part = |name: &str| value.and_then(|v| v.get(name)).and_then(Value::as_f64);
+    match (part("value"), part("lo"), part("hi")) {
+        (Some(value), Some(lo), Some(hi)) => format!("about {value:.0} ({lo:.0} to {hi:.0})"),
+        _ => "–".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_without_scores_shows_dashes_and_its_phase() {
+        let board = serde_json::json!({
+            "name": "c", "scenario": "s", "phase": "open", "slices": ["clean"],
+            "models": [{"name": "m@1", "rank": [1, 2], "score": null, "slices": {}}], "notices": ["n"],
+        });
+        let text = board_text(&board);
+        assert!(
+            text.contains("1–2") && text.contains("phase") && text.contains("* n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! When a run is over: nothing more is to come, the batch has ended everywhere, and the ledgers are one.
+
+use fieldmark_ledger::batch::{self, Phase};
+use fieldmark_ledger::effect::ledger_digest;
+use fieldmark_ledger::log;
+use fieldmark_node_core::contributor::{State, contributions};
+use fieldmark_protocol::PublicKey;
+use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::machine::StoreError;
+
+use super::{Ended, SETTLE_MS, World};
+use crate::cast::HostId;
+use crate::checkers::{Evidence, Witness};
+use crate::host::Host;
+
+impl World {
+    /// What is still to come, cheapest to find first.
+    pub(super) fn unsettled(&self) -> Result<Option<String>, StoreError> {
+        let no = |reason: &str| Ok(Some(reason.to_owned()));
+        if !self.script.is_over() {
+            return no("users still wait");
+        }
+        if !self.faults.are_over(self.now) || self.hosts.iter().any(|host| !host.is_up()) {
+            return no("faults are still to come");
+        }
+        let Some(posed) = self.script.posed else {
+            return no("no challenge was posed");
+        };
+        if self.now < self.last_record_ms + SETTLE_MS {
+            return no("records still arrive");
+        }
+        let honest = || self.hosts.iter().filter(|host| host.part.role.honest());
+        for host in honest() {
+            let view = batch::batch(
+                host.disk(),
+                BatchId {
+                    task: posed.task,
+                    window: 0,
+                },
+            )?;
+            let released = view.phase == Phase::Released && !view.aggregates.is_empty();
+            if !released && !matches!(view.phase, Phase::Aborted | Phase::Void) {
+                return no(&format!("at {} the batch is {:?}", host.part.name, view.phase));
+            }
+            for contribution in contributions(host.disk())? {
+                if !matches!(
+                    contribution.state,
+                    State::Counted | State::Refunded | State::Failed
+                ) {
+                    return no(&format!(
+                        "at {} the contribution is {:?}",
+                        host.part.name, contribution.state
+                    ));
+                }
+            }
+            for face in self.hosts.iter().filter(|host| !host.part.role.honest()) {
+                if log::fork(host.disk(), &face.part.identity())?.is_none() {
+                    return no(&format!("{} does not know of the fork", host.part.name));
+                }
+            }
+        }
+        let mut first = None;
+        for host in honest() {
+            let digest = ledger_digest(host.disk())?;
+            if *first.get_or_insert(digest) != digest {
+                return no(&format!("the ledger of {} differs", host.part.name));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the world apart for the checkers.
+    pub(super) fn end(mut self) -> Ended {
+        self.violations.append(&mut self.script.violations);
+        self.violations.append(&mut self.ports.truth.violations);
+        let faces = self.hosts.iter().filter(|host| !host.part.role.honest());
+        let mut equivocators: Vec<PublicKey> = faces.map(|face| face.part.identity()).collect();
+        equivocators.dedup();
+        let witness = |(at, host): (HostId, Host)| Witness {
+            host: at,
+            part: host.part.clone(),
+            store: host.into_disk().into_store(),
+        };
+        let hosts = self
+            .hosts
+            .into_iter()
+            .enumerate()
+            .filter(|(_, host)| host.part.role.honest());
+        let evidence = Evidence {
+            witnesses: hosts.map(witness).collect(),
+            equivocators,
+            acknowledged: self.script.acknowledged,
+            receipts: self.receipts,
+            truth: self.ports.truth,
+            posed: self.script.posed,
+            trust: self.trust,
+            expect: self.scenario.challenge.expect,
+        };
+        Ended {
+            virtual_ms: self.now,
+            evidence,
+            violations: self.violations,
+            counters: self.counters,
+            lost: self.network.lost(),
+            journal: self.journal,
+        }
+    }
+}
