@@ -132,87 +132,80 @@ fn show(global: &Global, reference: &str, out: &Output) -> anyhow::Result<()> {
 }
 
 fn show_text(challenge: &Value) -> String {
+    let slice = |s: &Value| vec![text::string(s, "name"), text::string(s, "description")];
+    let slices: Vec<Vec<String>> = text::list(challenge, "slice_texts").iter().map(slice).collect();
+    let seats: Vec<Vec<String>> = text::list(challenge, "committee").iter().map(seat).collect();
+    let header = [
+        "aggregator",
+        "identity",
+        "trusted",
+        "transcript",
+        "committed",
+        "share",
+    ];
+    let warning = match yes(challenge, "protected") {
+        "no" => {
+            "\n\nYour trust policy names none of these aggregators, so this node will not contribute; \
+             see `fieldmark trust add`."
+        }
+        _ => "",
+    };
+    format!(
+        "{}\n\n{}\n\n{}{warning}",
+        summary(challenge),
+        text::table(&["slice", "description"], &slices),
+        text::table(&header, &seats)
+    )
+}
+
+fn summary(challenge: &Value) -> String {
     let field = |name: &str| text::string(challenge, name);
-    let entries = text::list(challenge, "entries")
-        .iter()
-        .map(|e| text::string(e, "name"));
-    let eligible = challenge.get("eligible").and_then(Value::as_array);
-    let summary = text::fields(&[
+    let (epsilon, delta) = (field("epsilon"), field("delta"));
+    let entry = |e: &Value| text::string(e, "name");
+    let entries: Vec<String> = text::list(challenge, "entries").iter().map(entry).collect();
+    let eligible = match challenge.get("eligible").and_then(Value::as_array) {
+        Some(list) => format!("{} identities", list.len()),
+        None => "anyone".to_owned(),
+    };
+    let operator = format!("{} {}", field("operator"), field("operator_name"));
+    let reports = format!("{} counted, {} needed", field("reports"), field("min_batch"));
+    text::fields(&[
         ("challenge", field("name")),
         ("id", field("id")),
         ("task", field("task")),
-        (
-            "operator",
-            format!("{} {}", field("operator"), field("operator_name")),
-        ),
+        ("operator", operator),
         ("scenario", field("scenario")),
         ("phase", field("phase")),
         ("closes", text::when(text::number(challenge, "closes_at_ms"))),
-        ("models", entries.collect::<Vec<_>>().join(", ")),
+        ("models", entries.join(", ")),
         ("clean slice", field("clean_slice")),
         (
             "privacy",
-            format!(
-                "ε = {} at δ = {} per source record",
-                field("epsilon"),
-                field("delta")
-            ),
+            format!("ε = {epsilon} at δ = {delta} per source record"),
         ),
         ("records", format!("at most {} per report", field("records_max"))),
-        (
-            "reports",
-            format!("{} counted, {} needed", field("reports"), field("min_batch")),
-        ),
-        (
-            "eligible",
-            eligible.map_or_else(
-                || "anyone".to_owned(),
-                |list| format!("{} identities", list.len()),
-            ),
-        ),
-    ]);
-    let slice = |s: &Value| vec![text::string(s, "name"), text::string(s, "description")];
-    let slices: Vec<Vec<String>> = text::list(challenge, "slice_texts").iter().map(slice).collect();
-    let yes = |v: &Value, name: &str| {
-        if v.get(name) == Some(&Value::Bool(true)) {
-            "yes"
-        } else {
-            "no"
-        }
-        .to_owned()
-    };
-    let seat = |s: &Value| {
-        vec![
-            text::string(s, "name"),
-            text::short(&text::string(s, "identity")),
-            yes(s, "trusted"),
-            yes(s, "transcript"),
-            yes(s, "committed"),
-            yes(s, "share"),
-        ]
-    };
-    let seats: Vec<Vec<String>> = text::list(challenge, "committee").iter().map(seat).collect();
-    let warning = if yes(challenge, "protected") == "no" {
-        "\n\nYour trust policy names none of these aggregators, so this node will not contribute; \
-         see `fieldmark trust add`."
+        ("reports", reports),
+        ("eligible", eligible),
+    ])
+}
+
+fn seat(seat: &Value) -> Vec<String> {
+    vec![
+        text::string(seat, "name"),
+        text::short(&text::string(seat, "identity")),
+        yes(seat, "trusted").to_owned(),
+        yes(seat, "transcript").to_owned(),
+        yes(seat, "committed").to_owned(),
+        yes(seat, "share").to_owned(),
+    ]
+}
+
+fn yes(value: &Value, name: &str) -> &'static str {
+    if value.get(name) == Some(&Value::Bool(true)) {
+        "yes"
     } else {
-        ""
-    };
-    format!(
-        "{summary}\n\n{}\n\n{}{warning}",
-        text::table(&["slice", "description"], &slices),
-        text::table(
-            &[
-                "aggregator",
-                "identity",
-                "trusted",
-                "transcript",
-                "committed",
-                "share"
-            ],
-            &seats
-        )
-    )
+        "no"
+    }
 }
 
 fn join(global: &Global, reference: &str, dataset: &str, out: &Output) -> anyhow::Result<()> {

@@ -1,3 +1,5 @@
+//! Tests of `batch`: what a caller notices.
+
 use super::*;
 use crate::testing::{Signer, World};
 

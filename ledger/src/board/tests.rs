@@ -1,3 +1,5 @@
+//! Tests of `board`: what a caller notices.
+
 use super::*;
 use crate::testing::World;
 

@@ -1,3 +1,5 @@
+//! Tests of `effect`: what a caller notices.
+
 use proptest::prelude::*;
 
 use fieldmark_protocol::fork::EquivocationProof;

@@ -1,3 +1,5 @@
+//! Tests of `identity`: what a caller notices.
+
 use super::*;
 use crate::store::MemoryStore;
 use crate::testing::{Item, Signer, deliver};

@@ -1,3 +1,5 @@
+//! Tests of `log`: what a caller notices.
+
 use fieldmark_protocol::Kind;
 use fieldmark_protocol::machine::Store;
 

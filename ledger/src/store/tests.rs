@@ -1,3 +1,5 @@
+//! Tests of `store`: what a caller notices.
+
 use super::*;
 use proptest::prelude::*;
 

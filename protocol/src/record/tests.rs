@@ -1,3 +1,5 @@
+//! Tests of `record`: what a caller notices.
+
 use proptest::prelude::*;
 
 use super::*;

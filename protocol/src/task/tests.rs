@@ -1,3 +1,5 @@
+//! Tests of `task`: what a caller notices.
+
 use super::*;
 
 fn key(byte: u8) -> PublicKey {

@@ -1,3 +1,5 @@
+//! Tests of `open`: what a caller notices.
+
 use super::*;
 use crate::format::CURRENT;
 
