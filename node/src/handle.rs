@@ -170,6 +170,18 @@ impl NodeHandle {
         answer.await.map_err(|_| stopping())?
     }
 
+    /// Tells the machines whom the owner trusts now.
+    ///
+    /// # Errors
+    /// `invalid` when the trust policy's file cannot be read, `stopping` when the node ends first.
+    pub async fn refresh_trust(&self) -> Result<(), CommandError> {
+        let trust = self
+            .home
+            .trust_now()
+            .map_err(|e| CommandError::new("invalid", e.to_string()))?;
+        self.command(Command::Trust(trust)).await.map(|_| ())
+    }
+
     pub(crate) fn reply(&self, id: CommandId, result: Result<Reply, CommandError>) {
         let waiting = self
             .waiting

@@ -28,6 +28,8 @@ pub(crate) struct Noise {
     pub(crate) share: Vec<u8>,
     /// The noise alone, centred.
     pub(crate) values: Vec<i128>,
+    /// Its squared scale.
+    pub(crate) sigma_squared: u64,
 }
 
 /// What was really measured and drawn.
@@ -153,6 +155,7 @@ impl Ports {
                 let noise = Noise {
                     share: share.to_vec(),
                     values,
+                    sigma_squared,
                 };
                 self.truth.noise.entry(host).or_default().push(noise);
             }

@@ -28,7 +28,7 @@ use crate::journal::Journal;
 use crate::network::{LinkId, Network};
 use crate::ports::Ports;
 use crate::queue::Queue;
-use crate::scenario::{Scenario, When};
+use crate::scenario::{Fault, Scenario, When};
 use crate::script::{LOOK_MS, Script};
 use faults::Faults;
 use traffic::{Receipts, Rpc, RpcId};
@@ -346,6 +346,11 @@ impl World {
             .extend(seen.into_iter().map(|what| format!("{now} n{at}: {what}")));
         match (result, struck) {
             (Ok(outputs), None) => self.outputs(at, outputs),
+            (Ok(_), Some(Fault::Disk)) => {
+                self.violations
+                    .push(format!("{now} n{at}: a failed write was taken for done"));
+                self.stop_with(at, Fault::Disk, Vec::new());
+            }
             (Ok(outputs), Some(fault)) => self.stop_with(at, fault, outputs),
             (Err(_), Some(fault)) => self.stop_with(at, fault, Vec::new()),
             (Err(error), None) => {

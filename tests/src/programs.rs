@@ -67,6 +67,7 @@ impl Programs {
     pub fn command(&self, program: &str) -> Command {
         let mut command = Command::new(self.folder.join(LEASH));
         command
+            .arg(std::process::id().to_string())
             .arg(self.path(program))
             .process_group(0)
             .env_remove("FIELDMARK_DATA");
@@ -100,7 +101,7 @@ fn line(command: &Command) -> String {
     let leashed = Path::new(command.get_program()).file_name() == Some(OsStr::new(LEASH));
     let mut words = command.get_args();
     let program = if leashed {
-        words.next()
+        words.nth(1)
     } else {
         Some(command.get_program())
     };

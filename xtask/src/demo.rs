@@ -81,11 +81,15 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
     let children = Children::adopt()?;
     let played = play(workspace, options, &programs, &interrupt);
     let left = children.end();
-    if interrupt.came() {
-        println!("interrupted: every process was ended");
-        return Ok(ExitCode::from(INTERRUPTED));
+    match played {
+        // The demo was over: Ctrl-C ended the serving of its page.
+        Ok(()) => left.map(|()| ExitCode::SUCCESS),
+        Err(_) if interrupt.came() => {
+            println!("interrupted: every process was ended");
+            Ok(ExitCode::from(INTERRUPTED))
+        }
+        Err(error) => Err(error),
     }
-    played.and(left).map(|()| ExitCode::SUCCESS)
 }
 
 fn play(workspace: &Workspace, options: &Options, programs: &Programs, interrupt: &Interrupt) -> Result<()> {

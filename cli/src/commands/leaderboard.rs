@@ -135,7 +135,8 @@ fn board_text(board: &Value) -> String {
         ("influence", text::fraction(board.get("influence"))),
         ("checkpoint", field("checkpoint")),
     ]));
-    let notices = text::list(board, "notices").iter().filter_map(Value::as_str);
+    let of = |name| text::list(board, name).iter().filter_map(Value::as_str);
+    let notices = of("caveats").chain(of("notices"));
     lines.push(String::new());
     lines.extend(notices.map(|notice| format!("* {}", text::plain(notice))));
     lines.join("\n")

@@ -60,7 +60,8 @@ pub(crate) fn introduce(ctx: &mut Context<'_>, name: &str, roles: Roles) -> Resu
         };
         append(ctx, Signer::Identity, Kind::Profile, profile.encode_to_vec())?;
     }
-    if identity::certificate(&ctx.view, &ctx.node_key())?.is_none() {
+    let held = identity::certified_for(&ctx.view, &identity, &ctx.node_key())?;
+    if held.is_none_or(|certified| certified.certificate.roles != roles) {
         let hpke = PublicKey::new(ctx.keys().hpke_public);
         let certificate = NodeCertificate::new(identity, &ctx.keys().node, hpke, roles);
         append(ctx, Signer::Identity, Kind::NodeCertificate, certificate.encode())?;

@@ -65,7 +65,9 @@ pub struct Board {
     pub expected: Expectation,
     /// Rows, best field score first.
     pub models: Vec<ModelRow>,
-    /// What every reader should know.
+    /// What holds for every board and every reader should know.
+    pub caveats: [&'static str; 2],
+    /// What is unusual about this one.
     pub notices: Vec<String>,
     /// Record ids this board is derived from, sorted.
     pub inputs: Vec<RecordId>,
@@ -224,6 +226,7 @@ pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Re
         influence: table.as_ref().and_then(|t| t.influence).map(Fixed),
         expected: expectation(task, &schema),
         models: rows(&inputs, table.as_ref()),
+        caveats: CAVEATS,
         notices: notices(&inputs, policy),
         inputs: inputs.ids(),
     })
@@ -362,14 +365,15 @@ fn expectation(task: &Task, schema: &Schema) -> Expectation {
     }
 }
 
+const CAVEATS: [&str; 2] = [
+    "Privacy holds while one aggregator of the committee is honest; correctness needs all of them: one that \
+     lies can shift a cell undetectably.",
+    "Who took part is visible; what was sent is not.",
+];
+
 fn notices(inputs: &ledger_board::BoardInputs, policy: &TrustPolicy) -> Vec<String> {
     let task = &inputs.task.task;
-    let mut notices = vec![
-        "Privacy holds while one aggregator of the committee is honest; correctness needs all of them: \
-         one that lies can shift a cell undetectably."
-            .to_owned(),
-        "Who took part is visible; what was sent is not.".to_owned(),
-    ];
+    let mut notices = Vec::new();
     if matches!(task.eligibility, Eligibility::Open) {
         notices.push("Anyone may contribute, so the minimum batch protects nobody.".to_owned());
     }

@@ -79,8 +79,20 @@ pub(crate) struct Shared {
     pub(crate) connected: BTreeSet<PublicKey>,
     /// Counts the writes that change what a frontier says.
     pub(crate) ledger_revision: u64,
+    /// Requests and responses between two roles of this very node, which no network carries.
+    pub(crate) loopback: VecDeque<Loopback>,
     next_id: u64,
 }
+
+/// A message of this node to itself.
+#[derive(Debug)]
+pub(crate) enum Loopback {
+    Request { inbound: InboundId, data: Vec<u8> },
+    Response { request: RequestId, data: Vec<u8> },
+}
+
+/// Set in the id of a request that this node sent to itself.
+const TO_SELF: InboundId = 1 << 63;
 
 impl Shared {
     pub(crate) fn new(keys: Keys, policy: Policy, rng: ChaCha20Rng) -> Self {
@@ -93,6 +105,7 @@ impl Shared {
             jobs: BTreeMap::new(),
             connected: BTreeSet::new(),
             ledger_revision: 0,
+            loopback: VecDeque::new(),
             next_id: 0,
         }
     }
@@ -171,12 +184,19 @@ impl<'a> Context<'a> {
         let request = self.next_id();
         self.shared.requests.insert(request, (peer, purpose));
         let data = wire::RpcRequest { body: Some(body) }.encode_to_vec();
-        self.push(Output::Send { peer, request, data });
+        if peer == self.node_key() {
+            let inbound = request | TO_SELF;
+            self.shared
+                .loopback
+                .push_back(Loopback::Request { inbound, data });
+        } else {
+            self.push(Output::Send { peer, request, data });
+        }
     }
 
     /// Dials a peer at the addresses it announced, unless it is connected. Returns whether it is.
     pub(crate) fn reach(&mut self, peer: &PublicKey) -> Result<bool, StoreError> {
-        if self.connected(peer) {
+        if self.connected(peer) || *peer == self.node_key() {
             return Ok(true);
         }
         if let Some(address) = crate::sync::address(&self.view, peer)? {
@@ -189,7 +209,14 @@ impl<'a> Context<'a> {
 
     pub(crate) fn respond(&mut self, inbound: InboundId, body: wire::rpc_response::Body) {
         let data = wire::RpcResponse { body: Some(body) }.encode_to_vec();
-        self.push(Output::Respond { inbound, data });
+        if inbound & TO_SELF != 0 {
+            let request = inbound & !TO_SELF;
+            self.shared
+                .loopback
+                .push_back(Loopback::Response { request, data });
+        } else {
+            self.push(Output::Respond { inbound, data });
+        }
     }
 
     pub(crate) fn refuse(&mut self, inbound: InboundId, code: rpc::RefusalCode, detail: impl Into<String>) {

@@ -8,6 +8,7 @@ use fieldmark_protocol::challenge::Challenge;
 use fieldmark_protocol::machine::{Batch, Topic};
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Task;
+use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_protocol::{PublicKey, RecordId};
 use serde::{Deserialize, Serialize};
 
@@ -201,6 +202,8 @@ pub enum Command {
         /// Name of the dataset.
         dataset: String,
     },
+    /// The owner changed whom it trusts.
+    Trust(TrustPolicy),
     /// Fetch a release's artifacts.
     Pull {
         /// The Release record.

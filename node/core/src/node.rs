@@ -13,10 +13,10 @@ use rand_core::SeedableRng;
 use crate::author;
 use crate::blobs::Blobs;
 use crate::compute::JobResult;
-use crate::context::{Context, Keys, Policy, Purpose, Shared, Work};
+use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
 use crate::helper::Helper;
-use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, RequestId};
+use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId};
 use crate::leader::Leader;
 use crate::reveal::Reveal;
 use crate::rpc::{self, RefusalCode};
@@ -229,6 +229,10 @@ impl Parts<'_> {
                 delta,
             } => crate::datasets::add(ctx, &dataset, epsilon, delta)?,
             Command::Join { task, dataset } => self.contributor.join(ctx, self.blobs, task, &dataset)?,
+            Command::Trust(trust) => {
+                ctx.shared.policy.trust = trust;
+                Ok(Reply::Recorded(Vec::new()))
+            }
             // Replies when the download ends.
             Command::Pull { release } => return self.blobs.pull(ctx, id, release),
         };
@@ -236,8 +240,23 @@ impl Parts<'_> {
         Ok(())
     }
 
-    /// Shows the machines what took its place in the ledger, until nothing more follows from it.
+    /// Shows the machines what took its place in the ledger and what this node told itself, until
+    /// nothing more follows.
     fn settle(&mut self, ctx: &mut Context<'_>) -> Result<(), StoreError> {
+        loop {
+            self.settle_records(ctx)?;
+            match ctx.shared.loopback.pop_front() {
+                Some(Loopback::Request { inbound, data }) => {
+                    let own = ctx.node_key();
+                    self.request(ctx, own, inbound, &data)?;
+                }
+                Some(Loopback::Response { request, data }) => self.response(ctx, request, Ok(data))?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn settle_records(&mut self, ctx: &mut Context<'_>) -> Result<(), StoreError> {
         while let Some(record) = ctx.fresh.pop_front() {
             self.sync.stored(ctx, &record)?;
             if record.header().kind == Kind::Task

@@ -152,7 +152,7 @@ fn step(
     let Some((share, nonce)) = noisy_share(ctx, task, batch, concluded)? else {
         return Ok(());
     };
-    if own.commitment.is_none() {
+    let Some(held) = &own.commitment else {
         let commitment = commitment(batch, &share, &nonce);
         let promise = ShareCommitment {
             batch,
@@ -160,9 +160,14 @@ fn step(
             commitment,
         };
         author::append(ctx, Signer::Node, Kind::ShareCommitment, promise.encode())?;
-    } else if own.share.is_none() && view.commitments().is_some() {
+        return Ok(());
+    };
+    if own.share.is_none() && view.commitments().is_some() {
         let share = AggregateShare { batch, share, nonce };
-        author::append(ctx, Signer::Node, Kind::AggregateShare, share.encode())?;
+        // A share that was not promised would not count: this seat stays silent rather than try for ever.
+        if share.opens(&held.value) {
+            author::append(ctx, Signer::Node, Kind::AggregateShare, share.encode())?;
+        }
     }
     Ok(())
 }

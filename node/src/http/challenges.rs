@@ -163,6 +163,8 @@ pub(super) async fn join(
 ) -> Result<Json<Value>, Failure> {
     let found = super::read(&handle, move |store| find(store, &reference)).await?;
     let (task, dataset) = (found.task.id, join.dataset);
+    // The owner may have changed whom it trusts since the node started.
+    handle.refresh_trust().await?;
     handle
         .command(Command::Join {
             task,

@@ -208,8 +208,11 @@ fn noise<'e>(
         .noise
         .get(&aggregator.host)
         .map_or(&[][..], Vec::as_slice);
-    let drawn = draws.iter().find(|draw| draw.share == *share);
-    Ok(drawn
-        .map(|draw| draw.values.as_slice())
-        .ok_or_else(|| format!("{name} published a share it never drew")))
+    Ok(match draws.iter().find(|draw| draw.share == *share) {
+        None => Err(format!("{name} published a share it never drew")),
+        Some(draw) if draw.sigma_squared != task.privacy.sigma_squared => {
+            Err(format!("{name} drew noise of another scale than the task's"))
+        }
+        Some(draw) => Ok(draw.values.as_slice()),
+    })
 }

@@ -251,6 +251,14 @@ fn noise_that_was_not_drawn_or_not_persisted_is_seen() {
 }
 
 #[test]
+fn noise_of_another_scale_is_seen() {
+    planted("noise of another scale", |evidence, _| {
+        let draws = evidence.truth.noise.values_mut().next().unwrap();
+        draws.iter_mut().for_each(|draw| draw.sigma_squared += 1);
+    });
+}
+
+#[test]
 fn an_overspent_budget_is_seen() {
     planted("exceed its limit", |evidence, batch| {
         let mut filter = filter();

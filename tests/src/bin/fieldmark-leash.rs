@@ -1,4 +1,5 @@
-//! `fieldmark-leash PROGRAM [ARGUMENT]…`: becomes the program, which is killed when its parent ends.
+//! `fieldmark-leash PARENT PROGRAM [ARGUMENT]…`: becomes the program, which is killed when the process
+//! PARENT, its own parent, ends.
 //!
 //! A test or demo that is killed cannot stop what it started; the kernel does it instead. The signal
 //! comes when the *thread* that started the program ends, so long-lived programs have to be started
@@ -9,20 +10,24 @@ use std::env;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, ExitCode};
 
-use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
 
 fn main() -> ExitCode {
     let mut words = env::args_os().skip(1);
-    let Some(program) = words.next() else {
-        eprintln!("usage: fieldmark-leash PROGRAM [ARGUMENT]...");
+    let parent = words
+        .next()
+        .and_then(|id| id.to_str()?.parse().ok())
+        .and_then(Pid::from_raw);
+    let Some((parent, program)) = parent.zip(words.next()) else {
+        eprintln!("usage: fieldmark-leash PARENT PROGRAM [ARGUMENT]...");
         return ExitCode::from(2);
     };
     if let Err(error) = set_parent_process_death_signal(Some(Signal::KILL)) {
         eprintln!("fieldmark-leash: cannot ask to end with the parent: {error}");
         return ExitCode::FAILURE;
     }
-    // A parent that ended before the request above is not noticed any more: init has taken its place.
-    if rustix::process::getppid().is_none_or(|parent| parent.is_init()) {
+    // A parent that ended before the request above is not noticed any more, but another has its place.
+    if getppid() != Some(parent) {
         return ExitCode::FAILURE;
     }
     let error = Command::new(&program).args(words).exec();

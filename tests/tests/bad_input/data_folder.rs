@@ -32,11 +32,16 @@ struct Damage {
     says: &'static [&'static str],
 }
 
-const DAMAGES: [Damage; 6] = [
+const DAMAGES: [Damage; 7] = [
     Damage {
         what: "a newer format",
         make: |data| edit(&data.join("config.toml"), "format = 1", "format = 99"),
         says: &["99", "update"],
+    },
+    Damage {
+        what: "a format from before the first release",
+        make: |data| edit(&data.join("config.toml"), "format = 1", "format = 0"),
+        says: &["older", "fieldmark init"],
     },
     Damage {
         what: "settings that are none",

@@ -15,8 +15,10 @@ use crate::{COMPANY, LIMIT};
 const DISK_BYTES: u64 = 64 << 20;
 /// What is left when the trouble begins.
 const FREE_BYTES: u64 = 96 << 10;
-/// More datasets than fit.
-const DATASETS_MAX: usize = 400;
+/// More datasets than fit, even where the store reserved room in advance.
+const DATASETS_MAX: usize = 1_000;
+/// Labels of a dataset, which its entry in the store repeats.
+const LABELS: usize = 1_000;
 
 /// A file system in memory. It ends with its holder, and that with this test.
 struct Disk {
@@ -77,16 +79,19 @@ impl Drop for Disk {
     }
 }
 
+/// A dataset whose entry in the store is long.
+fn wordy(number: usize) -> String {
+    let row = |label: usize| format!("r{number}-{label},clean,{label:0>100},{number}\n");
+    "record_id,slice,label,x0\n".to_owned() + &(0..LABELS).map(row).collect::<String>()
+}
+
 /// Has datasets taken note of, one after the other, until that fails; returns those acknowledged.
 fn add_until_it_fails(solo: &Participant, folder: &Path) -> Result<Vec<String>> {
     let mut acknowledged = Vec::new();
     for number in 0..DATASETS_MAX {
         let name = format!("d{number}");
         let path = folder.join(format!("{name}.csv"));
-        fs::write(
-            &path,
-            format!("record_id,slice,label,x0\nr{number},clean,1,{number}\n"),
-        )?;
+        fs::write(&path, wordy(number))?;
         let answer = solo.run(&["dataset", "add", &path.to_string_lossy(), "--name", &name])?;
         if answer.code != Some(0) {
             let said = format!("{}{}", answer.stdout, answer.stderr);

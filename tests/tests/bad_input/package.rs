@@ -17,7 +17,7 @@ struct Damage {
 const DAMAGES: [Damage; 5] = [
     Damage {
         make: |package| Ok(fs::write(package.join("model.pt"), "not a model")?),
-        says: &["model.pt", "TorchScript"],
+        says: &["digits-logistic@1.0.0", "TorchScript"],
     },
     Damage {
         make: |package| Ok(fs::write(package.join("model.pt"), b"\x80\x04K\x01.")?),

@@ -27,11 +27,11 @@ fn a_port_in_use_is_named_and_another_one_asked_for() -> Result<()> {
         refused(
             &solo.run_within(&words, LIMIT)?,
             FAILED,
-            &[&port.to_string(), "another port"],
+            &[&port.to_string(), "another"],
         );
     }
     let answer = solo.run_within(&["node", "run", "--listen", &quic], LIMIT)?;
-    refused(&answer, FAILED, &[&datagram_port.to_string(), "another port"]);
+    refused(&answer, FAILED, &[&datagram_port.to_string(), "another"]);
     // Nothing of the failed starts is in the way.
     let (node, _) = Node::started(&solo, folder.path(), &NodeOptions::default())?;
     node.stop()

@@ -49,38 +49,50 @@ pub(super) fn play(story: &mut Story<'_>, cache: &Path, seed: u64) -> Result<Sta
     );
     let models = story.phase("train", &what, |story| train(story, cache, &digits, &rows))?;
     let what = format!(
-        "{} data folders with keys; all trust the same aggregators",
+        "{} data folders with keys, all trusting one committee (fieldmark init, trust add)",
         everyone().len()
     );
     let people = story.phase("init", &what, init)?;
-    let nodes = story.phase("start", "one node each, on loopback", |story| {
-        start(story, &people)
-    })?;
-    story.phase("publish", "each researcher signs a release", |_| {
-        publish(&people, &models)
-    })?;
+    let nodes = story.phase(
+        "start",
+        "one node each, on loopback (fieldmark node run)",
+        |story| start(story, &people),
+    )?;
+    story.phase(
+        "publish",
+        "each researcher signs a release (fieldmark publish)",
+        |_| publish(&people, &models),
+    )?;
     story.phase(
         "datasets",
-        "every image under five conditions, kept private",
+        "every image under five conditions, kept private (fieldmark dataset views, add)",
         |story| add_datasets(story, &people),
     )?;
-    let expected = story.phase("plan", "what the challenge will show", |story| {
-        plan(story, &people)
-    })?;
-    story.phase("open", "the operator signs the challenge", |story| {
-        open(story, &people)
-    })?;
-    story.phase("join", "the companies pull, evaluate and report", |story| {
-        join(story, &people)
-    })?;
+    let expected = story.phase(
+        "plan",
+        "how precise the challenge will be (fieldmark challenge plan)",
+        |story| plan(story, &people),
+    )?;
+    story.phase(
+        "open",
+        "the operator signs the challenge (fieldmark challenge create)",
+        |story| open(story, &people),
+    )?;
+    story.phase(
+        "join",
+        "the companies take part (fieldmark challenge join)",
+        |story| join(story, &people),
+    )?;
     story.phase(
         "window",
-        "the committee verifies, adds noise and reveals",
+        "models are pulled and evaluated, reports verified, noise added, shares revealed",
         |story| window(story, &nodes),
     )?;
-    let board = story.phase("boards", "every node computes the leaderboard", |story| {
-        boards(story, &people)
-    })?;
+    let board = story.phase(
+        "boards",
+        "every node computes the leaderboard (fieldmark leaderboard)",
+        |story| boards(story, &people),
+    )?;
     let stage = Stage { people, nodes };
     stage.report(story, seed, &board, expected)?;
     Ok(stage)

@@ -45,23 +45,23 @@ pub(super) struct Company {
 pub(super) const COMPANIES: [Company; 5] = [
     Company {
         name: "atlas",
-        severities: "low-light=2,blur=2,occlusion=1,sensor-noise=2",
+        severities: "low-light=3,blur=3,occlusion=2,sensor-noise=3",
     },
     Company {
         name: "boreal",
-        severities: "low-light=4,blur=1,occlusion=2,sensor-noise=2",
+        severities: "low-light=5,blur=2,occlusion=3,sensor-noise=3",
     },
     Company {
         name: "cobalt",
-        severities: "low-light=2,blur=3,occlusion=2,sensor-noise=3",
+        severities: "low-light=2,blur=4,occlusion=3,sensor-noise=4",
     },
     Company {
         name: "dockside",
-        severities: "low-light=3,blur=2,occlusion=3,sensor-noise=1",
+        severities: "low-light=3,blur=3,occlusion=4,sensor-noise=2",
     },
     Company {
         name: "ember",
-        severities: "low-light=1,blur=3,occlusion=1,sensor-noise=4",
+        severities: "low-light=4,blur=3,occlusion=3,sensor-noise=4",
     },
 ];
 

@@ -207,7 +207,7 @@ impl fmt::Display for Scoreboard {
         writeln!(f, "{name}: {contributors} companies{records}")?;
         writeln!(
             f,
-            "epsilon {epsilon}, delta {delta:e} per {unit} of a company; checkpoint {checkpoint}\n"
+            "epsilon {epsilon}, delta {delta:e} per {unit}\ncheckpoint {checkpoint}\n"
         )?;
         writeln!(
             f,

@@ -114,9 +114,10 @@ pub(crate) fn board() -> Board {
     Board {
         challenge: id("challenge"),
         name: "digits-in-the-field".into(),
-        scenario: "Handwritten digits as loading docks photograph them: dim halls, moving belts, labels half \
+        scenario:
+            "Handwritten digits as loading docks photograph them: dim halls, moving belts, labels half \
                    covered by tape, cheap cameras."
-            .into(),
+                .into(),
         task: id("task"),
         phase: "released",
         abort: None,
@@ -127,7 +128,11 @@ pub(crate) fn board() -> Board {
         eligibility: "open",
         contributors: 12,
         min_batch: 5,
-        records: Some(Estimate { value: fixed(4312.0), lo: fixed(4255.0), hi: fixed(4369.0) }),
+        records: Some(Estimate {
+            value: fixed(4312.0),
+            lo: fixed(4255.0),
+            hi: fixed(4369.0),
+        }),
         committee: committee(),
         trusted: true,
         trust_policy: ContentHash::of(b"policy"),
@@ -135,15 +140,14 @@ pub(crate) fn board() -> Board {
         clean_slice: "clean".into(),
         separable: true,
         influence: Some(fixed(0.083)),
-        expected: Expectation { records: 4800, field: fixed(0.019), slice: fixed(0.031) },
+        expected: Expectation {
+            records: 4800,
+            field: fixed(0.019),
+            slice: fixed(0.031),
+        },
         models,
-        notices: vec![
-            "Privacy holds while one aggregator of the committee is honest; correctness needs all of them: one that \
-             lies can shift a cell undetectably."
-                .into(),
-            "Who took part is visible; what was sent is not.".into(),
-            "Anyone may contribute, so the minimum batch protects nobody.".into(),
-        ],
+        caveats: ["privacy", "visibility"],
+        notices: vec!["Anyone may contribute, so the minimum batch protects nobody.".into()],
         inputs: (0..19).map(|n| id(&format!("input {n}"))).collect(),
     }
 }
