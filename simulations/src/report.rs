@@ -42,7 +42,7 @@ pub struct Report {
     pub receipts: u64,
     /// How the batch ended: `released`, `aborted`, …
     pub outcome: &'static str,
-    /// How to run the same again, with the whole event log.
+    /// How to run the same again.
     pub replay: String,
     /// The last lines of the event log, of a run that failed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -82,10 +82,6 @@ impl Report {
 
     /// Names the file that the run was read from.
     pub(crate) fn replays(&mut self, path: &Path) {
-        self.replay = format!(
-            "fieldmark simulate {} --seed {} --log events.log",
-            path.display(),
-            self.seed
-        );
+        self.replay = format!("fieldmark simulate {} --seed {}", path.display(), self.seed);
     }
 }

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use fieldmark_fl::seal;
-use fieldmark_node::home::{Endpoint, Home, InitOptions, Role};
+use fieldmark_node::home::{Home, InitOptions, Role};
 use fieldmark_protocol::PublicKey;
 use fieldmark_protocol::trust::TrustPolicy;
 use serde_json::json;
@@ -72,11 +72,6 @@ pub(crate) fn trust(global: &Global, args: &Trust, out: &Output) -> anyhow::Resu
     }
     home.save_trust(policy.clone())?;
     list(&policy, out)?;
-    if Endpoint::find(&dir).is_ok() {
-        out.note(
-            "Boards are read under the new policy at once; joining uses it after the node's next start.",
-        );
-    }
     Ok(())
 }
 
