@@ -414,6 +414,9 @@ pub(crate) struct Simulate {
     /// Seed; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// File that receives every event, to replay a failure by
+    #[arg(long, value_name = "FILE")]
+    pub(crate) log: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

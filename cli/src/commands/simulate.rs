@@ -1,6 +1,6 @@
 //! `simulate`: one scenario under one seed.
 
-use fieldmark_simulations::{Report, run_file};
+use fieldmark_simulations::{Options, Report, run_file_with};
 
 use crate::args::Simulate;
 use crate::failure::{Exit, Failure};
@@ -15,7 +15,10 @@ pub(crate) fn simulate(args: &Simulate, out: &Output) -> anyhow::Result<()> {
         args.scenario.display(),
         args.seed
     ));
-    let report = run_file(&path, args.seed)?;
+    let options = Options {
+        log: args.log.clone(),
+    };
+    let report = run_file_with(&path, args.seed, &options)?;
     spinner.finish_and_clear();
     out.result(&report, || report_text(&report))?;
     if report.passed {
@@ -47,6 +50,12 @@ fn report_text(report: &Report) -> String {
     ]);
     for violation in &report.violations {
         lines.push_str(&format!("\n* {}", text::plain(violation)));
+    }
+    if !report.tail.is_empty() {
+        lines.push_str("\n\nthe last events; `--log FILE` keeps all of them:");
+    }
+    for event in &report.tail {
+        lines.push_str(&format!("\n  {}", text::plain(event)));
     }
     lines
 }
