@@ -3,7 +3,6 @@
 //! A baseline is the goal set for the number, or, for starting the command, what this machine needs to
 //! start a program that does nothing. A ratio above 1 is worse than the baseline.
 
-use std::env;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -108,7 +107,8 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         SIMULATION_SECONDS_GOAL,
         simulation,
     ))?;
-    let mut demonstration = Command::new(env::current_exe().context("this program's file is gone")?);
+    // The build may have replaced the file this program runs from.
+    let mut demonstration = Command::new(binaries.path("xtask")?);
     demonstration.args(demo::COMMAND).current_dir(workspace.root());
     tell(Line::new(
         "demo",

@@ -150,12 +150,10 @@ fn pool<T: Send>(start: u64, end: u64, work: impl Fn(u64) -> T + Sync) -> Vec<(u
 fn simulate(program: &Path, scenario: &Path, seed: u64) -> Result<Outcome> {
     let done = process::output(command(program, scenario, seed).arg("--json"))?;
     let text = String::from_utf8_lossy(&done.stdout);
-    let line = text
-        .lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or_default();
-    let outcome: Outcome = serde_json::from_str(line).with_context(|| {
+    // The first JSON value is the report; whatever follows is for people.
+    let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Outcome>();
+    let reported = values.next().unwrap_or_else(|| serde_json::from_str(""));
+    let outcome = reported.with_context(|| {
         format!(
             "it ended with {} and no outcome: {}",
             done.status,
