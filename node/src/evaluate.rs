@@ -10,7 +10,7 @@ use fieldmark_fl::schema::{RecordOutcome, Schema, SchemaParams};
 use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::{CommandError, Dataset};
 use fieldmark_node_core::{blobs, datasets};
-use fieldmark_node_data::Source;
+use fieldmark_node_data::{Source, View};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::release::Release;
 use fieldmark_supervisor::{
@@ -243,7 +243,7 @@ async fn outcomes(
         for slice in slices {
             let rows: Vec<&[f32]> = chunk
                 .iter()
-                .filter_map(|s| s.views.get(slice).map(Vec::as_slice))
+                .filter_map(|s| s.views.get(slice).and_then(View::numbers))
                 .collect();
             if rows.len() != chunk.len() {
                 let message = format!("a source record has no view of the slice '{slice}'");
@@ -252,7 +252,12 @@ async fn outcomes(
             columns.push(predict(candidate, &rows).await?);
         }
         for (at, (outcome, source)) in found.iter_mut().zip(chunk).enumerate() {
-            let label = candidate.release.labels.iter().position(|l| *l == source.label);
+            let truth = source.target.class();
+            let label = candidate
+                .release
+                .labels
+                .iter()
+                .position(|l| Some(l.as_str()) == truth);
             let of = columns.iter().filter_map(|column| column.get(at));
             outcome
                 .correct

@@ -95,6 +95,7 @@ impl Ports {
             slices,
             features: 64,
             labels: (0..10).map(|label| label.to_string()).collect(),
+            ..Dataset::default()
         }
     }
 

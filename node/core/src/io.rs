@@ -253,7 +253,7 @@ impl CommandError {
 }
 
 /// A dataset as the node knows it. The data stays where it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dataset {
     /// Its name.
     pub name: String,
@@ -271,8 +271,20 @@ pub struct Dataset {
     pub slices: Vec<String>,
     /// Features per row.
     pub features: u64,
-    /// Label values found, sorted.
+    /// Label values found, sorted; none when the target is a number.
     pub labels: Vec<String>,
+    /// Records with a view in each of the slices, in their order; empty in notes of old: all.
+    #[serde(default)]
+    pub slice_records: Vec<u64>,
+    /// What a label is: `class`, `value` or `preference`; empty in notes of old: `class`.
+    #[serde(default)]
+    pub target: String,
+    /// Groups for fairness statistics, sorted.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// How the file is read, in the reader's own words (JSON); not interpreted by the machines.
+    #[serde(default)]
+    pub reading: String,
 }
 
 /// What watchers of a node get to know.

@@ -24,6 +24,7 @@
 
 mod csv_file;
 mod error;
+mod file;
 mod matrix;
 mod npy;
 mod npz;
@@ -33,10 +34,11 @@ mod source;
 pub mod views;
 
 pub use error::{DataError, Place};
+pub use file::{DatasetFile, Records};
 pub use matrix::{Matrix, matrix};
 pub use npy::holds_pickle;
 pub use scan::{FEATURES_MAX, LABELS_MAX, ROWS_MAX, Summary};
-pub use source::{DatasetFile, Records, Source};
+pub use source::{Preference, Source, Target, TargetKind, View};
 
 use std::path::Path;
 

@@ -1,206 +1,147 @@
-//! A checked file, and its source records in the order of their ids.
+//! What readers give: source records with their target, group, attributes and views.
 
-use std::collections::{BTreeMap, btree_map};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fmt;
 
-use crate::csv_file;
-use crate::error::DataError;
-use crate::npz;
-use crate::row::Row;
-use crate::scan::{Index, RecordIndex, Summary, ViewIndex};
+use serde::{Deserialize, Serialize};
+
+/// What the column `label` of a dataset holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TargetKind {
+    /// The name of a class.
+    #[default]
+    Class,
+    /// A number to be predicted.
+    Value,
+    /// Which of two answers was preferred: `a`, `b` or `tie`.
+    Preference,
+}
+
+impl TargetKind {
+    /// Its name: `class`, `value` or `preference`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Class => "class",
+            Self::Value => "value",
+            Self::Preference => "preference",
+        }
+    }
+
+    /// The kind of a name; `None` when there is none.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [Self::Class, Self::Value, Self::Preference]
+            .into_iter()
+            .find(|kind| kind.name() == name)
+    }
+}
+
+/// Which of two answers was preferred.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Preference {
+    /// The first.
+    A,
+    /// The second.
+    B,
+    /// Neither.
+    Tie,
+}
+
+impl Preference {
+    /// Its name: `a`, `b` or `tie`.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::A => "a",
+            Self::B => "b",
+            Self::Tie => "tie",
+        }
+    }
+}
+
+/// The truth about one source record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Target {
+    /// The name of its class.
+    Class(String),
+    /// A finite number.
+    Value(f64),
+    /// Which of two answers was preferred.
+    Preference(Preference),
+}
+
+impl Target {
+    /// The class; `None` for other kinds.
+    #[must_use]
+    pub fn class(&self) -> Option<&str> {
+        match self {
+            Self::Class(label) => Some(label),
+            _ => None,
+        }
+    }
+
+    /// The number; `None` for other kinds.
+    #[must_use]
+    pub fn value(&self) -> Option<f64> {
+        match self {
+            Self::Value(value) => Some(*value),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Class(label) => f.write_str(label),
+            Self::Value(value) => write!(f, "{value}"),
+            Self::Preference(preference) => f.write_str(preference.name()),
+        }
+    }
+}
+
+/// What a model is given of one view of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub enum View {
+    /// Features, all finite; an image is channel by channel, row by row.
+    Numbers(Vec<f32>),
+    /// A text.
+    Text(String),
+}
+
+impl View {
+    /// The features; `None` for a text.
+    #[must_use]
+    pub fn numbers(&self) -> Option<&[f32]> {
+        match self {
+            Self::Numbers(numbers) => Some(numbers),
+            Self::Text(_) => None,
+        }
+    }
+
+    /// The text; `None` for features.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Numbers(_) => None,
+            Self::Text(text) => Some(text),
+        }
+    }
+}
 
 /// One source record with all its views.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Source {
     /// Its id.
     pub record_id: String,
-    /// Its label.
-    pub label: String,
-    /// Features by slice; every slice of the file.
-    pub views: BTreeMap<String, Vec<f32>>,
+    /// The truth about it.
+    pub target: Target,
+    /// Its group for fairness statistics; `None` when it has none.
+    pub group: Option<String>,
+    /// Columns that are no features, by name; a missing value is absent.
+    pub attributes: BTreeMap<String, String>,
+    /// Views by slice. A record may lack slices: it is absent there.
+    pub views: BTreeMap<String, View>,
 }
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
-    Csv,
-    Npz,
-}
-
-/// A dataset file that was read once and found in order.
-#[derive(Debug)]
-pub struct DatasetFile {
-    path: PathBuf,
-    format: Format,
-    slice_absent: Option<String>,
-    index: Index,
-}
-
-impl DatasetFile {
-    pub(crate) fn open(path: &Path, slice_absent: Option<&str>) -> Result<Self, DataError> {
-        let extension = path.extension().map(|e| e.to_ascii_lowercase());
-        let format = match extension.as_deref().and_then(|e| e.to_str()) {
-            Some("csv") => Format::Csv,
-            Some("npz") => Format::Npz,
-            _ => {
-                return Err(DataError::Format {
-                    path: path.to_owned(),
-                });
-            }
-        };
-        let index = match format {
-            Format::Csv => csv_file::scan(path, slice_absent)?,
-            Format::Npz => npz::scan(path)?,
-        };
-        Ok(Self {
-            path: path.to_owned(),
-            format,
-            slice_absent: slice_absent.map(str::to_owned),
-            index,
-        })
-    }
-
-    /// What the file holds.
-    #[must_use]
-    pub fn summary(&self) -> &Summary {
-        &self.index.summary
-    }
-
-    /// Where the file is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Checks that the file has these slices.
-    ///
-    /// # Errors
-    /// [`DataError::NoSlice`] for the first that is missing.
-    pub fn check_slices<'s>(&self, slices: impl IntoIterator<Item = &'s str>) -> Result<(), DataError> {
-        let found = &self.index.summary.slices;
-        match slices.into_iter().find(|slice| !found.iter().any(|f| f == slice)) {
-            None => Ok(()),
-            Some(slice) => {
-                let (slice, found) = (slice.to_owned(), found.clone());
-                Err(DataError::NoSlice {
-                    path: self.path.clone(),
-                    slice,
-                    found,
-                })
-            }
-        }
-    }
-
-    /// The source records in the order of their ids. A file that changed meanwhile ends the iteration
-    /// with [`DataError::Changed`] or the error that the change causes.
-    ///
-    /// # Errors
-    /// As [`crate::open`], when the file can no longer be read.
-    pub fn records(self) -> Result<Records, DataError> {
-        let rows = match self.format {
-            Format::Csv => Rows::Csv(Box::new(csv_file::Rows::open(
-                &self.path,
-                self.slice_absent.as_deref(),
-            )?)),
-            Format::Npz => Rows::Npz(npz::Arrays::read(&self.path)?),
-        };
-        let Index {
-            records,
-            slices,
-            labels,
-            summary,
-        } = self.index;
-        Ok(Records {
-            path: self.path,
-            rows,
-            records: records.into_iter(),
-            slices,
-            labels,
-            summary,
-        })
-    }
-}
-
-enum Rows {
-    Csv(Box<csv_file::Rows>),
-    Npz(npz::Arrays),
-}
-
-/// Iterator over the source records of a file.
-pub struct Records {
-    path: PathBuf,
-    rows: Rows,
-    records: btree_map::IntoIter<String, RecordIndex>,
-    slices: Vec<String>,
-    labels: Vec<String>,
-    summary: Summary,
-}
-
-impl std::fmt::Debug for Records {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Records")
-            .field("path", &self.path)
-            .field("left", &self.records.len())
-            .finish()
-    }
-}
-
-impl Records {
-    /// What the file holds.
-    #[must_use]
-    pub fn summary(&self) -> &Summary {
-        &self.summary
-    }
-
-    fn source(&mut self, record_id: String, index: &RecordIndex) -> Result<Source, DataError> {
-        let label = name(&self.labels, index.label);
-        let mut views = BTreeMap::new();
-        for view in &index.views {
-            let row = self.row(view)?;
-            let slice = name(&self.slices, view.slice);
-            if row.record_id != record_id || row.slice != slice || row.label != label {
-                return Err(DataError::Changed {
-                    path: self.path.clone(),
-                });
-            }
-            views.insert(slice, row.features);
-        }
-        Ok(Source {
-            record_id,
-            label,
-            views,
-        })
-    }
-
-    fn row(&mut self, view: &ViewIndex) -> Result<Row, DataError> {
-        match &mut self.rows {
-            Rows::Csv(rows) => rows.row_at(view.locator, view.place),
-            Rows::Npz(arrays) => arrays.row(view.locator).ok_or_else(|| DataError::Changed {
-                path: self.path.clone(),
-            }),
-        }
-    }
-}
-
-impl Iterator for Records {
-    type Item = Result<Source, DataError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let (record_id, index) = self.records.next()?;
-        Some(self.source(record_id, &index))
-    }
-
-    fn size_hint(&self) -> (usize, Option<usize>) {
-        self.records.size_hint()
-    }
-}
-
-fn name(names: &[String], number: u32) -> String {
-    usize::try_from(number)
-        .ok()
-        .and_then(|at| names.get(at))
-        .cloned()
-        .unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests;

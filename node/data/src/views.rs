@@ -9,7 +9,8 @@ use fieldmark_fl::corrupt::{self, Frame, Operator, RecordKey};
 
 use crate::csv_file::io_error;
 use crate::error::DataError;
-use crate::source::{DatasetFile, Source};
+use crate::file::DatasetFile;
+use crate::source::{self, Source};
 
 /// The slice that views are made of.
 pub const CLEAN: &str = "clean";
@@ -92,7 +93,7 @@ fn header(features: u64) -> String {
 
 fn write_row(out: &mut impl Write, source: &Source, slice: &str, pixels: &[f32]) -> std::io::Result<()> {
     let values: Vec<String> = pixels.iter().map(f32::to_string).collect();
-    let (id, label) = (quoted(&source.record_id), quoted(&source.label));
+    let (id, label) = (quoted(&source.record_id), quoted(&source.target.to_string()));
     writeln!(out, "{id},{slice},{label},{}", values.join(","))
 }
 
@@ -136,7 +137,8 @@ impl<'p> Image<'p> {
         options: &ViewOptions,
         secret: &[u8; 32],
     ) -> Result<Vec<(String, Vec<f32>)>, DataError> {
-        let clean = source.views.get(CLEAN).cloned().unwrap_or_default();
+        let clean = source.views.get(CLEAN).and_then(source::View::numbers);
+        let clean = clean.unwrap_or_default().to_vec();
         let max = options.max;
         if let Some(outside) = clean.iter().find(|pixel| **pixel < 0.0 || **pixel > max) {
             let (path, record) = (self.path.to_owned(), &source.record_id);

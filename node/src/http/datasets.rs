@@ -91,6 +91,7 @@ pub(super) async fn add(
             slices: summary.slices,
             features: summary.features,
             labels: summary.labels,
+            ..Dataset::default()
         })
     })
     .await?;

@@ -35,8 +35,8 @@ fn rows_of_a_record_need_not_be_adjacent() {
         sources.iter().map(|s| s.record_id.as_str()).collect::<Vec<_>>(),
         ["r1", "r2"]
     );
-    assert_eq!(sources[0].views["blur"], [3.0, 4.0]);
-    assert_eq!(sources[1].views["clean"], [0.5, 1.0]);
+    assert_eq!(sources[0].views["blur"].numbers().unwrap(), [3.0, 4.0]);
+    assert_eq!(sources[1].views["clean"].numbers().unwrap(), [0.5, 1.0]);
 }
 
 #[test]
@@ -218,10 +218,10 @@ fn npz_arrays_give_the_same_records() {
     assert_eq!((file.summary().records, file.summary().features), (2, 4));
     let sources: Vec<Source> = file.records().unwrap().map(Result::unwrap).collect();
     assert_eq!(
-        (sources[0].record_id.as_str(), sources[0].label.as_str()),
+        (sources[0].record_id.as_str(), sources[0].target.class().unwrap()),
         ("5", "0")
     );
-    assert_eq!(sources[0].views["clean"], [4.0, 5.0, 6.0, 7.0]);
+    assert_eq!(sources[0].views["clean"].numbers().unwrap(), [4.0, 5.0, 6.0, 7.0]);
 }
 
 #[test]
