@@ -1,10 +1,12 @@
 //! Runs a range of seeds of one scenario: `seeds FILE FIRST COUNT [LOG]`. For trying things out; the command
-//! that users have is `fieldmark simulate`.
+//! that users have is `fieldmark simulate`. With a LOG one seed is run and its events are kept.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::thread;
 
-use fieldmark_simulations::{Options, run_file_with};
+use fieldmark_simulations::{Options, run_file_with, run_many};
 
 #[expect(clippy::print_stdout, reason = "a command-line example")]
 fn main() -> ExitCode {
@@ -21,33 +23,18 @@ fn main() -> ExitCode {
             .unwrap_or(default)
     };
     let (first, count) = (number(1), number(1));
-    let options = Options {
-        log: arguments.next().map(PathBuf::from),
-    };
-    let mut code = ExitCode::SUCCESS;
-    for seed in first..first + count {
-        match run_file_with(&path, seed, &options) {
-            Ok(report) if report.passed => println!(
-                "seed {seed} {} {} events {} ms virtual, {} messages, {} KiB, {} lost, {} crashes, {} receipts, {}",
-                report.hash.get(..12).unwrap_or_default(),
-                report.events,
-                report.virtual_ms,
-                report.messages,
-                report.bytes / 1024,
-                report.lost,
-                report.crashes,
-                report.receipts,
-                report.outcome
-            ),
-            Ok(report) => {
-                code = ExitCode::FAILURE;
-                println!("seed {seed} FAILED {:#?}", report.violations);
-            }
-            Err(error) => {
-                code = ExitCode::FAILURE;
-                println!("{error}");
-            }
+    let (passed, text) = if let Some(log) = arguments.next().map(PathBuf::from) {
+        match run_file_with(&path, first, &Options { log: Some(log) }) {
+            Ok(report) => (report.passed, format!("{report:#?}")),
+            Err(error) => (false, error.to_string()),
         }
-    }
-    code
+    } else {
+        let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        match run_many(&path, first..first.saturating_add(count), threads, |_| ()) {
+            Ok(many) => (many.passed, format!("{many:#?}")),
+            Err(error) => (false, error.to_string()),
+        }
+    };
+    println!("{text}");
+    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

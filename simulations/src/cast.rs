@@ -11,8 +11,9 @@ use fieldmark_protocol::task::Aggregator;
 use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_protocol::{PublicKey, SecretKey};
 
-use crate::draws;
-use crate::scenario::{Scenario, Who};
+use crate::acquaintance;
+use crate::draws::{self, Draws};
+use crate::scenario::{Deed, Scenario, Who};
 
 /// Number of a host.
 pub(crate) type HostId = usize;
@@ -36,9 +37,9 @@ pub(crate) enum Role {
 }
 
 impl Role {
-    /// Whether it follows the protocol.
-    pub(crate) fn honest(self) -> bool {
-        !matches!(self, Self::Face { .. })
+    /// Whether it is one of an equivocator's faces.
+    pub(crate) fn is_face(self) -> bool {
+        matches!(self, Self::Face { .. })
     }
 
     /// Whether a crash of `who` may hit it.
@@ -53,7 +54,8 @@ impl Role {
         }
     }
 
-    fn protocol(self) -> Roles {
+    /// What its node is certified for.
+    pub(crate) fn protocol(self) -> Roles {
         match self {
             Self::Aggregator(_) => Roles(Roles::AGGREGATOR),
             Self::Company(_) => Roles(Roles::CONTRIBUTOR),
@@ -80,10 +82,12 @@ pub(crate) struct Part {
     pub(crate) role: Role,
     pub(crate) name: String,
     pub(crate) keys: Keys,
+    /// What it does instead of following the protocol.
+    pub(crate) deed: Option<Deed>,
 }
 
 impl Part {
-    fn new(seed: u64, at: HostId, role: Role, number: u64) -> Self {
+    pub(crate) fn new(seed: u64, at: HostId, role: Role, number: u64) -> Self {
         let key = |purpose| SecretKey::from_seed(&draws::secret(seed, purpose, number));
         let (hpke, hpke_public) = seal::keypair(&draws::secret(seed, "hpke key", number));
         let keys = Keys {
@@ -96,7 +100,13 @@ impl Part {
             role,
             name: role.name(at),
             keys,
+            deed: None,
         }
+    }
+
+    /// Whether it follows the protocol.
+    pub(crate) fn honest(&self) -> bool {
+        !self.role.is_face() && self.deed.is_none()
     }
 
     pub(crate) fn identity(&self) -> PublicKey {
@@ -138,7 +148,9 @@ impl Part {
 /// Everyone, by host number.
 pub(crate) fn cast(scenario: &Scenario, seed: u64) -> Vec<Part> {
     let mut roles = vec![Role::Operator];
-    roles.extend((0..scenario.researchers).map(Role::Researcher));
+    if !scenario.acquainted {
+        roles.extend((0..scenario.researchers).map(Role::Researcher));
+    }
     roles.extend((0..scenario.aggregators).map(Role::Aggregator));
     roles.extend((0..scenario.companies).map(Role::Company));
     roles.extend((0..scenario.relays()).map(|_| Role::Relay));
@@ -151,9 +163,32 @@ pub(crate) fn cast(scenario: &Scenario, seed: u64) -> Vec<Part> {
             Role::Face { equivocator, .. } => honest + equivocator,
             _ => u64::try_from(at).unwrap_or(u64::MAX),
         };
-        Part::new(seed, at, role, number)
+        if scenario.acquainted {
+            acquaintance::part(at, role)
+        } else {
+            Part::new(seed, at, role, number)
+        }
     };
-    roles.into_iter().enumerate().map(part).collect()
+    let mut parts: Vec<Part> = roles.into_iter().enumerate().map(part).collect();
+    assign(scenario, seed, &mut parts);
+    parts
+}
+
+/// Hands out the deeds: each to somebody who can do it and has none yet. Where nobody is left, the deed is
+/// not done.
+fn assign(scenario: &Scenario, seed: u64, parts: &mut [Part]) {
+    let mut draws = Draws::of(seed, "adversaries");
+    for adversary in &scenario.adversary {
+        let who = adversary.deed.who();
+        let mut fit: Vec<&mut Part> = parts
+            .iter_mut()
+            .filter(|part| part.role.is(who) && part.deed.is_none())
+            .collect();
+        let chosen = draws.index(fit.len());
+        if let Some(part) = fit.get_mut(chosen) {
+            part.deed = Some(adversary.deed);
+        }
+    }
 }
 
 /// The policy that everyone has: it names the committee.

@@ -35,6 +35,7 @@ pub(crate) struct Control(Rc<RefCell<State>>);
 
 #[derive(Debug, Default)]
 struct State {
+    commits: u64,
     armed: Option<Armed>,
     struck: Option<Fault>,
     violations: Vec<String>,
@@ -64,8 +65,14 @@ impl Control {
         std::mem::take(&mut self.0.borrow_mut().violations)
     }
 
+    /// Commits so far, refused ones included.
+    pub(crate) fn commits(&self) -> u64 {
+        self.0.borrow().commits
+    }
+
     fn strike(&self) -> Option<Fault> {
         let mut state = self.0.borrow_mut();
+        state.commits += 1;
         let armed = state.armed.as_mut()?;
         armed.commits_left -= 1;
         if armed.commits_left > 0 {
@@ -86,6 +93,14 @@ pub(crate) struct Disk {
 }
 
 impl Disk {
+    /// A disk that something is on already.
+    pub(crate) fn with(store: MemoryStore) -> Self {
+        Self {
+            store,
+            control: Control::default(),
+        }
+    }
+
     /// The hand on it.
     pub(crate) fn control(&self) -> Control {
         self.control.clone()

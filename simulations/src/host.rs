@@ -62,8 +62,7 @@ pub(crate) struct Host {
 
 impl Host {
     /// A machine that was never started.
-    pub(crate) fn new(part: Part, skew_ms: u64) -> Self {
-        let disk = Disk::default();
+    pub(crate) fn new(part: Part, skew_ms: u64, disk: Disk) -> Self {
         Self {
             part,
             control: disk.control(),

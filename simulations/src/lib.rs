@@ -22,6 +22,7 @@
 //! | `checkers` | what must hold at the end |
 //! | `journal` | the event log |
 
+mod acquaintance;
 mod cast;
 mod checkers;
 mod disk;
@@ -30,6 +31,7 @@ mod equivocator;
 mod error;
 mod host;
 mod journal;
+mod many;
 mod network;
 mod ports;
 mod queue;
@@ -41,6 +43,7 @@ mod world;
 use std::path::{Path, PathBuf};
 
 pub use error::SimulationError;
+pub use many::{FAILURES_MAX, Many, run_many};
 pub use report::Report;
 pub use scenario::{Scenario, ScenarioError};
 

@@ -105,6 +105,11 @@ impl Network {
         Some(latency + self.draws.within(self.knobs.jitter_ms))
     }
 
+    /// Whether a message arrives twice.
+    pub(crate) fn duplicates(&mut self) -> bool {
+        self.knobs.duplicate_percent > 0 && self.draws.percent(self.knobs.duplicate_percent)
+    }
+
     /// When a request without a response fails.
     pub(crate) fn timeout(&mut self) -> u64 {
         self.draws.within(self.knobs.timeout_ms)
@@ -167,7 +172,7 @@ impl Network {
 /// faces of an equivocator hang on one half of the ring each.
 fn graph(parts: &[Part], degree: usize, draws: &mut Draws) -> Vec<[HostId; 2]> {
     let mut ring: Vec<HostId> = (0..parts.len()).collect();
-    ring.retain(|at| parts.get(*at).is_some_and(|part| part.role.honest()));
+    ring.retain(|at| parts.get(*at).is_some_and(|part| !part.role.is_face()));
     draws.shuffle(&mut ring);
     let mut edges = BTreeSet::new();
     let mut degrees: BTreeMap<HostId, usize> = BTreeMap::new();

@@ -40,6 +40,9 @@ pub struct Report {
     pub crashes: u64,
     /// Reports that contributors hold receipts for.
     pub receipts: u64,
+    /// What adversaries did, by the name of the deed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub deeds: Vec<String>,
     /// How the batch ended: `released`, `aborted`, …
     pub outcome: &'static str,
     /// How to run the same again.
@@ -65,13 +68,14 @@ impl Report {
             violations,
             events,
             virtual_ms: ended.virtual_ms,
-            machines: scenario.nodes + scenario.equivocators,
+            machines: ended.machines,
             steps: counters.steps,
             messages: counters.messages,
             bytes: counters.bytes,
             lost: ended.lost,
             crashes: counters.crashes,
             receipts: u64::try_from(ended.evidence.receipts.len()).unwrap_or(u64::MAX),
+            deeds: ended.deeds,
             outcome: checkers::outcome_name(&ended.evidence),
             replay: String::new(),
             tail: if passed { Vec::new() } else { tail },

@@ -4,9 +4,15 @@
 //! value in them is drawn from the seed. Times are virtual milliseconds. What a scenario cannot do is
 //! looked for before anything runs, and the error names file and line.
 
+mod adversary;
+mod draw;
+
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+
+pub use adversary::{Adversary, Deed, EligibilityPlan};
+pub use draw::Draw;
 
 /// Largest network of a scenario.
 pub const NODES_MAX: u64 = 2_000;
@@ -78,6 +84,10 @@ pub struct Scenario {
     /// Who signs two releases for one place in its log, and shows one to either half: 0 to 8. Default 0.
     #[serde(default)]
     pub equivocators: u64,
+    /// Whether all know each other, the models and where everyone is from the start: then nothing is
+    /// published or introduced, and models have no hosts. Default false.
+    #[serde(default)]
+    pub acquainted: bool,
     /// When a run that has not settled is given up: up to [`DURATION_MS_MAX`]. Default two minutes.
     #[serde(default = "duration_default")]
     pub duration_ms: u64,
@@ -93,6 +103,12 @@ pub struct Scenario {
     /// Who stops and starts again.
     #[serde(default)]
     pub crash: Vec<Crash>,
+    /// Who does not follow the protocol.
+    #[serde(default)]
+    pub adversary: Vec<Adversary>,
+    /// What is left to the seed.
+    #[serde(default)]
+    pub draw: Option<Draw>,
 }
 
 /// Links and disks.
@@ -107,6 +123,8 @@ pub struct Network {
     pub jitter_ms: [u64; 2],
     /// Messages lost, in percent: 0 to 90. A request is lost on either way. Default 0.
     pub loss_percent: u64,
+    /// Messages that arrive twice, in percent: 0 to 90. Default 0.
+    pub duplicate_percent: u64,
     /// After which a request without a response fails. Default `[2000, 6000]`.
     pub timeout_ms: [u64; 2],
     /// After which the other side of a broken link takes note. Default `[50, 2000]`.
@@ -124,6 +142,7 @@ impl Default for Network {
             latency_ms: [10, 120],
             jitter_ms: [0, 40],
             loss_percent: 0,
+            duplicate_percent: 0,
             timeout_ms: [2_000, 6_000],
             notice_ms: [50, 2_000],
             skew_ms: [0, 500],
@@ -154,6 +173,10 @@ pub struct ChallengePlan {
     pub paired: bool,
     /// Confidence sums. Default true.
     pub calibration: bool,
+    /// Who may contribute. Default `list`.
+    pub eligibility: EligibilityPlan,
+    /// How long the committee may take after the close, in milliseconds: 10 s to a week. Default a minute.
+    pub patience_ms: u64,
     /// How the batch must end. Default `released`.
     pub expect: Expect,
 }
@@ -170,6 +193,8 @@ impl Default for ChallengePlan {
             window_ms: 16_000,
             paired: true,
             calibration: true,
+            eligibility: EligibilityPlan::List,
+            patience_ms: 60_000,
             expect: Expect::Released,
         }
     }
@@ -319,15 +344,20 @@ impl Scenario {
         }
     }
 
+    /// Identities with a role: the operator, who publishes, aggregates and contributes, adversaries.
+    pub(crate) fn roles(&self) -> u64 {
+        let researchers = if self.acquainted { 0 } else { self.researchers };
+        1 + researchers + self.aggregators + self.companies + self.equivocators
+    }
+
     /// Nodes without a role of their own.
     pub(crate) fn relays(&self) -> u64 {
-        let roles = 1 + self.researchers + self.aggregators + self.companies + self.equivocators;
-        self.nodes.saturating_sub(roles)
+        self.nodes.saturating_sub(self.roles())
     }
 
     /// The first number out of its bounds: field, least, most, found.
     fn out_of_range(&self) -> Option<(&'static str, u64, u64, u64)> {
-        let roles = 1 + self.researchers + self.aggregators + self.companies + self.equivocators;
+        let roles = self.roles();
         let (n, c) = (&self.network, &self.challenge);
         let count = |items: usize| u64::try_from(items).unwrap_or(u64::MAX);
         let mut checks = vec![
@@ -339,10 +369,13 @@ impl Scenario {
             ("duration_ms", 1_000, DURATION_MS_MAX, self.duration_ms),
             ("degree", 2, 64, n.degree),
             ("loss_percent", 0, 90, n.loss_percent),
+            ("duplicate_percent", 0, 90, n.duplicate_percent),
             ("slices", 1, 32, c.slices),
             ("records", 4, 10_000, c.records),
             ("min_batch", 2, self.companies.max(2), c.min_batch),
             ("window_ms", 5_000, 3_600_000, c.window_ms),
+            ("patience_ms", 10_000, 604_800_000, c.patience_ms),
+            ("adversary", 0, 8, count(self.adversary.len())),
             ("partition", 0, count(FAULTS_MAX), count(self.partition.len())),
             ("crash", 0, count(FAULTS_MAX), count(self.crash.len())),
         ];
@@ -368,6 +401,7 @@ impl Scenario {
                 .iter()
                 .map(|p| ("share_percent", 1, 50, p.share_percent)),
         );
+        checks.extend(self.draw.iter().flat_map(Draw::checks));
         checks
             .into_iter()
             .find(|(_, min, max, found)| found < min || found > max)

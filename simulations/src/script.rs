@@ -23,7 +23,7 @@ use crate::draws::Draws;
 use crate::equivocator;
 use crate::host::Host;
 use crate::ports::Ports;
-use crate::scenario::{ChallengePlan, Scenario};
+use crate::scenario::{ChallengePlan, EligibilityPlan, Scenario};
 
 /// How often users look at their nodes, in virtual milliseconds.
 pub(crate) const LOOK_MS: u64 = 200;
@@ -75,7 +75,9 @@ pub(crate) struct Script {
     plan: ChallengePlan,
     next: CommandId,
     draws: Draws,
+    /// Models by who published them.
     published: BTreeMap<HostId, RecordId>,
+    models: usize,
     window: [u64; 2],
     pub(crate) posed: Option<Posed>,
     pub(crate) acknowledged: Vec<RecordId>,
@@ -83,12 +85,18 @@ pub(crate) struct Script {
 }
 
 impl Script {
-    pub(crate) fn new(scenario: &Scenario, seed: u64, parts: &[Part]) -> Self {
+    /// Users of the cast; `models` are published already.
+    pub(crate) fn new(scenario: &Scenario, seed: u64, parts: &[Part], models: &[RecordId]) -> Self {
         let mut draws = Draws::of(seed, "script");
+        let [adds, creates, thinks] = if scenario.acquainted {
+            [[0, 300], [100, 600], [0, 700]]
+        } else {
+            [[500, 4_000], [3_000, 5_000], [0, 2_500]]
+        };
         let mut plans = Vec::new();
         for (host, part) in parts.iter().enumerate() {
             let mut add = |errand, range| {
-                let (progress, thinks_ms) = (Progress::Due(draws.within(range)), draws.within([0, 2_500]));
+                let (progress, thinks_ms) = (Progress::Due(draws.within(range)), draws.within(thinks));
                 plans.push(Plan {
                     host,
                     errand,
@@ -97,10 +105,10 @@ impl Script {
                 });
             };
             match part.role {
-                Role::Operator => add(Errand::Create, [3_000, 5_000]),
+                Role::Operator => add(Errand::Create, creates),
                 Role::Researcher(_) => add(Errand::Publish, [1_000, 4_000]),
                 Role::Company(_) => {
-                    add(Errand::AddDataset, [500, 4_000]);
+                    add(Errand::AddDataset, adds);
                     add(Errand::Join, [0, 0]);
                 }
                 Role::Face { .. } => add(Errand::Publish, [3_000, 12_000]),
@@ -112,7 +120,8 @@ impl Script {
             plan: scenario.challenge.clone(),
             next: 0,
             draws,
-            published: BTreeMap::new(),
+            published: models.iter().copied().enumerate().collect(),
+            models: usize::try_from(scenario.researchers).unwrap_or(usize::MAX),
             window: [0; 2],
             posed: None,
             acknowledged: Vec::new(),
@@ -222,9 +231,6 @@ impl Script {
         ports: &Ports,
     ) -> Result<Option<Command>, StoreError> {
         let parts = || hosts.iter().map(|host| &host.part);
-        let researchers = parts()
-            .filter(|part| matches!(part.role, Role::Researcher(_)))
-            .count();
         let committee: Vec<Aggregator> = parts()
             .filter(|part| matches!(part.role, Role::Aggregator(_)))
             .map(Part::seat)
@@ -242,7 +248,7 @@ impl Script {
                 return Ok(None);
             }
         }
-        if self.published.len() < researchers {
+        if self.published.len() < self.models {
             return Ok(None);
         }
         let opens_at_ms = user.clock(now) + LEAD_MS;
@@ -263,7 +269,10 @@ impl Script {
                 sigma_squared: 1,
                 l2_squared: 1,
             },
-            eligibility: Eligibility::List(companies.collect()),
+            eligibility: match self.plan.eligibility {
+                EligibilityPlan::Open => Eligibility::Open,
+                _ => Eligibility::List(companies.collect()),
+            },
             min_batch: u32::try_from(self.plan.min_batch).unwrap_or(u32::MAX),
             reports_expected: 0,
             opens_at_ms,
@@ -305,7 +314,7 @@ impl Script {
         self.advance(at, Progress::Done);
         match (errand, result) {
             (_, Ok(Reply::Recorded(ids))) => {
-                if host.part.role.honest() {
+                if !host.part.role.is_face() {
                     self.acknowledged.extend(&ids);
                 }
                 self.recorded(at_host, errand, host.part.role, &ids);
@@ -356,7 +365,7 @@ impl Script {
 }
 
 /// A release of one file.
-fn release(name: &str) -> Release {
+pub(crate) fn release(name: &str) -> Release {
     let tensor = |name: &str, size| TensorSpec {
         name: name.to_owned(),
         datatype: "FP32".to_owned(),

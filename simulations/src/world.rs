@@ -19,8 +19,10 @@ use fieldmark_protocol::PublicKey;
 use fieldmark_protocol::machine::Topic;
 use fieldmark_protocol::trust::TrustPolicy;
 
+use crate::acquaintance::Acquaintance;
 use crate::cast::{self, HostId, Role};
 use crate::checkers::Evidence;
+use crate::disk::Disk;
 use crate::draws::Draws;
 use crate::equivocator;
 use crate::host::Host;
@@ -74,6 +76,8 @@ enum Happening {
         message: [u8; 32],
         topic: Topic,
         data: Rc<[u8]>,
+        /// It arrived before, and the host has forgotten that.
+        again: bool,
     },
     Request {
         rpc: RpcId,
@@ -121,6 +125,9 @@ pub(crate) struct Ended {
     pub(crate) violations: Vec<String>,
     pub(crate) counters: Counters,
     pub(crate) lost: u64,
+    pub(crate) machines: u64,
+    /// Names of the deeds that somebody did.
+    pub(crate) deeds: Vec<String>,
     pub(crate) journal: Journal,
 }
 
@@ -149,12 +156,20 @@ pub(crate) struct World {
 }
 
 impl World {
+    /// The world of one seed; what the scenario leaves to it is drawn first.
     pub(crate) fn new(scenario: &Scenario, seed: u64, journal: Journal) -> Self {
+        let scenario = &scenario.drawn(seed);
         let parts = cast::cast(scenario, seed);
+        let known = scenario
+            .acquainted
+            .then(|| Acquaintance::of(scenario, &parts, &[]));
         let mut draws = Draws::of(seed, "world");
         let mut host = |part: &cast::Part| {
             let skew = draws.within(scenario.network.skew_ms);
-            Host::new(part.clone(), if part.role.honest() { skew } else { 0 })
+            let disk = known
+                .as_ref()
+                .map_or_else(Disk::default, |known| Disk::with(known.store_of(part)));
+            Host::new(part.clone(), if part.role.is_face() { 0 } else { skew }, disk)
         };
         let hosts = parts.iter().map(&mut host).collect();
         Self {
@@ -170,7 +185,7 @@ impl World {
             network: Network::new(scenario, seed, &parts),
             queue: Queue::new(),
             ports: Ports::new(scenario, seed, &parts),
-            script: Script::new(scenario, seed, &parts),
+            script: Script::new(scenario, seed, &parts, known.as_ref().map_or(&[], Acquaintance::models)),
             faults: Faults::new(scenario, seed, &parts),
             draws,
             rpcs: BTreeMap::new(),
@@ -221,8 +236,8 @@ impl World {
     fn plan_beginning(&mut self) {
         for host in 0..self.hosts.len() {
             // Faces must start at the same time: they sign the same profile.
-            let honest = self.host(host).part.role.honest();
-            let at = if honest { self.draws.within([0, 400]) } else { 0 };
+            let face = self.host(host).part.role.is_face();
+            let at = if face { 0 } else { self.draws.within([0, 400]) };
             self.queue.plan(at, Happening::Start { host });
         }
         for (number, [start, length]) in self.faults.partitions().into_iter().enumerate() {
@@ -256,8 +271,9 @@ impl World {
                 message,
                 topic,
                 data,
+                again,
             } => {
-                self.gossip_arrives(from, to, link, message, topic, data);
+                self.gossip_arrives(from, to, link, message, topic, data, again);
             }
             Happening::Request {
                 rpc,
@@ -295,7 +311,7 @@ impl World {
     }
 
     fn start(&mut self, at: HostId) {
-        let (seed, trust) = (self.seed, self.trust.clone());
+        let (seed, trust, acquainted) = (self.seed, self.trust.clone(), self.scenario.acquainted);
         let host = self.host_mut(at);
         if host.is_up() {
             return;
@@ -305,10 +321,12 @@ impl World {
         host.start(NodeCore::new(options));
         host.inbox.push(Input::Start);
         let blobs = provides.then(|| format!("memory:{at}"));
-        host.inbox.push(Input::Listening {
-            multiaddrs: vec![format!("/memory/{at}")],
-            blobs,
-        });
+        if !acquainted {
+            host.inbox.push(Input::Listening {
+                multiaddrs: vec![format!("/memory/{at}")],
+                blobs,
+            });
+        }
         let life = host.life;
         self.log(at, format_args!("starts, life {life}"));
         self.step(at);
@@ -324,7 +342,7 @@ impl World {
         let delay = self.network.commit();
         let when = self.now + delay;
         let host = self.host_mut(at);
-        if !host.part.role.honest() && !equivocator::hears(&input) {
+        if host.part.role.is_face() && !equivocator::hears(&input) {
             return;
         }
         host.inbox.push(input);

@@ -11,9 +11,9 @@ use crate::scenario::When;
 impl World {
     /// Does what a step of a host asked for, in order.
     pub(super) fn outputs(&mut self, at: HostId, outputs: Vec<Output>) {
-        let honest = self.host(at).part.role.honest();
+        let face = self.host(at).part.role.is_face();
         for output in outputs {
-            if !honest && !equivocator::says(&output) {
+            if face && !equivocator::says(&output) {
                 continue;
             }
             match output {

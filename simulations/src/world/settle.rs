@@ -29,7 +29,7 @@ impl World {
         if self.now < self.last_record_ms + SETTLE_MS {
             return no("records still arrive");
         }
-        let honest = || self.hosts.iter().filter(|host| host.part.role.honest());
+        let honest = || self.hosts.iter().filter(|host| host.part.honest());
         for host in honest() {
             let view = batch::batch(
                 host.disk(),
@@ -53,7 +53,7 @@ impl World {
                     ));
                 }
             }
-            for face in self.hosts.iter().filter(|host| !host.part.role.honest()) {
+            for face in self.hosts.iter().filter(|host| host.part.role.is_face()) {
                 if log::fork(host.disk(), &face.part.identity())?.is_none() {
                     return no(&format!("{} does not know of the fork", host.part.name));
                 }
@@ -73,9 +73,12 @@ impl World {
     pub(super) fn end(mut self) -> Ended {
         self.violations.append(&mut self.script.violations);
         self.violations.append(&mut self.ports.truth.violations);
-        let faces = self.hosts.iter().filter(|host| !host.part.role.honest());
+        let faces = self.hosts.iter().filter(|host| host.part.role.is_face());
         let mut equivocators: Vec<PublicKey> = faces.map(|face| face.part.identity()).collect();
         equivocators.dedup();
+        let deeds = self.hosts.iter().filter_map(|host| host.part.deed);
+        let deeds = deeds.map(|deed| deed.name().to_owned()).collect();
+        let machines = u64::try_from(self.hosts.len()).unwrap_or(u64::MAX);
         let witness = |(at, host): (HostId, Host)| Witness {
             host: at,
             part: host.part.clone(),
@@ -85,7 +88,7 @@ impl World {
             .hosts
             .into_iter()
             .enumerate()
-            .filter(|(_, host)| host.part.role.honest());
+            .filter(|(_, host)| host.part.honest());
         let evidence = Evidence {
             witnesses: hosts.map(witness).collect(),
             equivocators,
@@ -102,6 +105,8 @@ impl World {
             violations: self.violations,
             counters: self.counters,
             lost: self.network.lost(),
+            machines,
+            deeds,
             journal: self.journal,
         }
     }

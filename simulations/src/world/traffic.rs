@@ -34,6 +34,8 @@ pub(super) struct Rpc {
     request: RequestId,
     responder: HostId,
     link: LinkId,
+    /// A second arrival of a request; nobody waits for its response.
+    echo: bool,
 }
 
 impl World {
@@ -136,16 +138,21 @@ impl World {
             let Some(delay) = self.network.delay(link) else {
                 continue;
             };
-            let data = Rc::clone(data);
-            let arrival = Happening::Gossip {
+            let arrival = |again| Happening::Gossip {
                 from: at,
                 to,
                 link,
                 message,
                 topic,
-                data,
+                data: Rc::clone(data),
+                again,
             };
-            self.queue.plan(self.now + delay, arrival);
+            self.queue.plan(self.now + delay, arrival(false));
+            if self.network.duplicates()
+                && let Some(delay) = self.network.delay(link)
+            {
+                self.queue.plan(self.now + delay, arrival(true));
+            }
         }
     }
 
@@ -157,8 +164,9 @@ impl World {
         message: [u8; 32],
         topic: Topic,
         data: Rc<[u8]>,
+        again: bool,
     ) {
-        if !self.arrives(from, to, link) || !self.host_mut(to).seen.insert(message) {
+        if !self.arrives(from, to, link) || !(self.host_mut(to).seen.insert(message) || again) {
             return;
         }
         self.log(
@@ -220,6 +228,7 @@ impl World {
                 request,
                 responder,
                 link,
+                echo: false,
             },
         );
         let patience = if link == 0 && !self.host(at).peers.contains_key(&peer) {
@@ -228,11 +237,30 @@ impl World {
             self.network.timeout()
         };
         self.queue.plan(self.now + patience, Happening::Timeout { rpc });
+        self.carry(rpc, at, responder, link, &data);
+        if link != 0 && self.network.duplicates() {
+            self.next_rpc += 1;
+            let echo = Rpc {
+                asker: at,
+                asker_life,
+                request,
+                responder,
+                link,
+                echo: true,
+            };
+            self.rpcs.insert(self.next_rpc, echo);
+            self.carry(self.next_rpc, at, responder, link, &data);
+        }
+    }
+
+    /// Puts a request on its way, unless it is lost.
+    fn carry(&mut self, rpc: RpcId, from: HostId, to: HostId, link: LinkId, data: &[u8]) {
         if let Some(delay) = self.network.delay(link) {
+            let data = data.to_vec();
             let arrival = Happening::Request {
                 rpc,
-                from: at,
-                to: responder,
+                from,
+                to,
                 link,
                 data,
             };
@@ -282,7 +310,7 @@ impl World {
             return;
         }
         let Some(rpc) = self.rpcs.remove(&id) else { return };
-        if self.lives(rpc.asker, rpc.asker_life) {
+        if !rpc.echo && self.lives(rpc.asker, rpc.asker_life) {
             self.log(rpc.asker, format_args!("response {id}"));
             self.note_receipt(&rpc, &data);
             self.input(
@@ -301,7 +329,7 @@ impl World {
 
     fn fail(&mut self, id: RpcId, why: &str) {
         let Some(rpc) = self.rpcs.remove(&id) else { return };
-        if self.lives(rpc.asker, rpc.asker_life) {
+        if !rpc.echo && self.lives(rpc.asker, rpc.asker_life) {
             self.log(rpc.asker, format_args!("request {id} failed: {why}"));
             self.input(
                 rpc.asker,
