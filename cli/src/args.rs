@@ -108,7 +108,9 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  fieldmark doctor")]
     Doctor,
     /// Rehearse a scenario in simulation
-    #[command(after_help = "Example:\n  fieldmark simulate scenarios/partition.toml --seed 7")]
+    #[command(
+        after_help = "Examples:\n  fieldmark simulate scenarios/partition.toml --seed 7\n  fieldmark simulate scenarios/committee.toml --seeds 1000"
+    )]
     Simulate(Simulate),
     /// Print shell completions
     #[command(
@@ -414,6 +416,9 @@ pub(crate) struct Simulate {
     /// Seed; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// Run this many seeds from there on, on all cores, and print a summary
+    #[arg(long, value_name = "N", conflicts_with = "log", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) seeds: Option<u64>,
     /// File that receives every event, to replay a failure by
     #[arg(long, value_name = "FILE")]
     pub(crate) log: Option<PathBuf>,

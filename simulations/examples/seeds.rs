@@ -36,5 +36,9 @@ fn main() -> ExitCode {
         }
     };
     println!("{text}");
-    if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+    if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
 }

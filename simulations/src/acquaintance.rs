@@ -114,7 +114,12 @@ fn take(store: &mut MemoryStore, record: &Record) {
 
 fn put_address(store: &mut MemoryStore, at: HostId, part: &Part) {
     let address = remembered(&ADDRESSES, (at, part.node_key()), || {
-        NodeAddress::sign(&part.keys.node, vec![format!("/memory/{at}")], None, EPOCH_MS - BEFORE_MS)
+        NodeAddress::sign(
+            &part.keys.node,
+            vec![format!("/memory/{at}")],
+            None,
+            EPOCH_MS - BEFORE_MS,
+        )
     });
     let mut batch = Batch::new();
     let bytes = prost::Message::encode_to_vec(&address.to_wire());
@@ -178,4 +183,3 @@ fn chain(key: &SecretKey, payloads: impl IntoIterator<Item = (Kind, Vec<u8>)>) -
     }
     records
 }
-

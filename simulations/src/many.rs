@@ -109,7 +109,9 @@ pub fn run_many(
         let work = &work;
         let workers: Vec<_> = (0..threads.get()).map(|_| scope.spawn(work)).collect();
         for worker in workers {
-            worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         }
         Ok::<(), SimulationError>(())
     })?;

@@ -185,7 +185,12 @@ impl World {
             network: Network::new(scenario, seed, &parts),
             queue: Queue::new(),
             ports: Ports::new(scenario, seed, &parts),
-            script: Script::new(scenario, seed, &parts, known.as_ref().map_or(&[], Acquaintance::models)),
+            script: Script::new(
+                scenario,
+                seed,
+                &parts,
+                known.as_ref().map_or(&[], Acquaintance::models),
+            ),
             faults: Faults::new(scenario, seed, &parts),
             draws,
             rpcs: BTreeMap::new(),

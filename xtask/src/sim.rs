@@ -1,19 +1,16 @@
-//! `cargo xtask sim`: one scenario under many seeds, one process per core at a time.
+//! `cargo xtask sim`: one scenario under many seeds, in one process on all cores.
 //!
-//! The first seed runs twice and must give the same hash. A failure is printed with its seed and the
-//! command that replays it.
+//! The program runs the first seed twice and says whether both gave the same hash. A failure is printed with
+//! its seed and the command that replays it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::thread;
+use std::process::{Command, ExitCode, Output};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use crate::process;
 use crate::setup;
@@ -42,36 +39,32 @@ pub(crate) struct Options {
     json: bool,
 }
 
-/// What a simulation prints about itself.
-#[derive(Debug, Deserialize)]
-struct Outcome {
-    hash: String,
-    passed: bool,
-    #[serde(default)]
-    violations: Vec<Value>,
-    #[serde(default)]
-    events: u64,
-}
-
-/// A seed that failed.
-#[derive(Debug, Serialize)]
+/// A seed that failed, as the program tells it.
+#[derive(Debug, Serialize, Deserialize)]
 struct Failure {
     seed: u64,
-    reasons: Vec<String>,
+    violations: Vec<String>,
     replay: String,
 }
 
-/// The summary of all seeds.
-#[derive(Debug, Serialize)]
-struct Report {
+/// What the program says of all seeds.
+#[derive(Debug, Serialize, Deserialize)]
+struct Summary {
     scenario: String,
     start: u64,
     seeds: u64,
     passed: bool,
-    first_hash: Option<String>,
+    first_hash: String,
     events: u64,
-    seconds: f64,
+    #[serde(default)]
+    outcomes: BTreeMap<String, u64>,
+    #[serde(default)]
+    deeds: BTreeMap<String, u64>,
+    failed: u64,
     failures: Vec<Failure>,
+    /// Measured here.
+    #[serde(default)]
+    seconds: f64,
 }
 
 /// The command line of one simulation.
@@ -95,180 +88,105 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         bail!("no scenario at {}", scenario.display());
     }
     let last = options.start.checked_add(options.seeds);
-    let last = last.context("the last seed would not fit into 64 bits")?;
+    last.context("the last seed would not fit into 64 bits")?;
     setup::ensure(workspace)?;
     let binaries = workspace.build()?;
     let program = binaries.path(PROGRAM)?;
 
     let started = Instant::now();
-    let outcomes = pool(options.start, last, |seed| simulate(program, &scenario, seed));
-    let mut report = summarise(program, &scenario, options, &outcomes);
-    let again = simulate(program, &scenario, options.start);
-    report.compare(options.start, &again, command(program, &scenario, options.start));
-    report.seconds = started.elapsed().as_secs_f64();
+    let mut summary = simulate(program, &scenario, options)?;
+    summary.seconds = started.elapsed().as_secs_f64();
     if options.json {
-        println!("{}", serde_json::to_string(&report)?);
+        println!("{}", serde_json::to_string(&summary)?);
     } else {
-        report.print();
+        summary.print();
     }
-    Ok(if report.passed {
+    Ok(if summary.passed {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE
     })
 }
 
-/// Runs `work` for each seed on as many threads as there are cores; results in order of seed.
-fn pool<T: Send>(start: u64, end: u64, work: impl Fn(u64) -> T + Sync) -> Vec<(u64, T)> {
-    let cores = thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicU64::new(start);
-    let results = Mutex::new(Vec::new());
-    thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= end {
-                        break;
-                    }
-                    let result = work(seed);
-                    results
-                        .lock()
-                        .expect("no worker panics while it holds the lock")
-                        .push((seed, result));
-                }
-            });
-        }
-    });
-    let mut results = results
-        .into_inner()
-        .expect("no worker panics while it holds the lock");
-    results.sort_by_key(|(seed, _)| *seed);
-    results
+fn simulate(program: &Path, scenario: &Path, options: &Options) -> Result<Summary> {
+    let mut command = command(program, scenario, options.start);
+    command
+        .arg("--seeds")
+        .arg(options.seeds.to_string())
+        .arg("--json");
+    read(&process::output(&mut command)?)
 }
 
-fn simulate(program: &Path, scenario: &Path, seed: u64) -> Result<Outcome> {
-    let done = process::output(command(program, scenario, seed).arg("--json"))?;
+/// What a finished program says, if it holds together with how it ended.
+fn read(done: &Output) -> Result<Summary> {
     let text = String::from_utf8_lossy(&done.stdout);
-    // The first JSON value is the report; whatever follows is for people.
-    let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Outcome>();
-    let reported = values.next().unwrap_or_else(|| serde_json::from_str(""));
-    let outcome = reported.with_context(|| {
+    // The first JSON value is the summary; whatever follows is for people.
+    let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Summary>();
+    let told = values.next().unwrap_or_else(|| serde_json::from_str(""));
+    let summary = told.with_context(|| {
         format!(
-            "it ended with {} and no outcome: {}",
+            "it ended with {} and no summary: {}",
             done.status,
             process::last_lines(&done.stderr)
         )
     })?;
-    if outcome.passed != done.status.success() {
+    if summary.passed != done.status.success() {
         bail!(
             "it says passed: {}, but ended with {}",
-            outcome.passed,
+            summary.passed,
             done.status
         );
     }
-    Ok(outcome)
+    Ok(summary)
 }
 
-fn summarise(
-    program: &Path,
-    scenario: &Path,
-    options: &Options,
-    outcomes: &[(u64, Result<Outcome>)],
-) -> Report {
-    let mut failures = Vec::new();
-    for (seed, outcome) in outcomes {
-        let reasons = reasons(outcome);
-        if !reasons.is_empty() {
-            let replay = process::describe(&command(program, scenario, *seed));
-            failures.push(Failure {
-                seed: *seed,
-                reasons,
-                replay,
-            });
-        }
-    }
-    let good = || outcomes.iter().filter_map(|(_, outcome)| outcome.as_ref().ok());
-    let first = outcomes.first().and_then(|(_, outcome)| outcome.as_ref().ok());
-    Report {
-        scenario: options.scenario.display().to_string(),
-        start: options.start,
-        seeds: options.seeds,
-        passed: failures.is_empty(),
-        first_hash: first.map(|outcome| outcome.hash.clone()),
-        events: good().map(|outcome| outcome.events).sum(),
-        seconds: 0.0,
-        failures,
-    }
-}
-
-fn reasons(outcome: &Result<Outcome>) -> Vec<String> {
-    match outcome {
-        Ok(outcome) if outcome.passed => Vec::new(),
-        Ok(outcome) if outcome.violations.is_empty() => vec!["failed without a violation".to_owned()],
-        Ok(outcome) => outcome.violations.iter().map(shown).collect(),
-        Err(error) => vec![format!("{error:#}")],
-    }
-}
-
-/// A violation is a text or an object; both print on one line.
-fn shown(violation: &Value) -> String {
-    violation
-        .as_str()
-        .map_or_else(|| violation.to_string(), str::to_owned)
-}
-
-impl Report {
-    /// Takes the second run of the first seed into account.
-    fn compare(&mut self, seed: u64, again: &Result<Outcome>, replay: Command) {
-        let Some(first) = &self.first_hash else {
-            return;
-        };
-        let reason = match again {
-            Ok(outcome) if outcome.hash == *first => return,
-            Ok(outcome) => format!("two runs of one seed differ: {first} and {}", outcome.hash),
-            Err(error) => format!("the second run of one seed failed: {error:#}"),
-        };
-        self.passed = false;
-        let replay = process::describe(&replay);
-        self.failures.push(Failure {
-            seed,
-            reasons: vec![reason],
-            replay,
-        });
-    }
-
+impl Summary {
     fn print(&self) {
         for failure in &self.failures {
             println!("seed {} failed:", failure.seed);
-            for reason in &failure.reasons {
-                println!("  {reason}");
+            for violation in &failure.violations {
+                println!("  {violation}");
             }
             println!("  replay: {}", failure.replay);
         }
-        let failed = self
-            .failures
-            .iter()
-            .map(|failure| failure.seed)
-            .collect::<std::collections::BTreeSet<_>>();
+        if !self.passed && self.failed == 0 {
+            println!("two runs of seed {} differ", self.start);
+        }
         println!(
-            "{}: {} seeds from {}, {} failed, {} events, {:.1} s",
+            "{}: {} seeds from {}, {} failed, {} events, {:.1} s ({:.1} ms a seed); {}{}",
             self.scenario,
             self.seeds,
             self.start,
-            failed.len(),
+            self.failed,
             self.events,
-            self.seconds
+            self.seconds,
+            self.seconds * 1e3 / count(self.seeds.max(1)),
+            counts(&self.outcomes),
+            if self.deeds.is_empty() {
+                String::new()
+            } else {
+                format!("; adversaries: {}", counts(&self.deeds))
+            }
         );
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "for people to read")]
+fn count(number: u64) -> f64 {
+    number as f64
+}
+
+fn counts(of: &BTreeMap<String, u64>) -> String {
+    let each = of.iter().map(|(name, count)| format!("{count} {name}"));
+    each.collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// The report over a program that answers like `fieldmark simulate`, by shell lines; `$4` is the seed.
-    fn report(script: &str) -> Report {
+    /// The summary of a program that answers like `fieldmark simulate`, by shell lines.
+    fn summary(script: &str) -> Result<Summary> {
         let folder = tempfile::tempdir().unwrap();
         let program = process::script(folder.path(), script);
         let options = Options {
@@ -277,57 +195,35 @@ mod tests {
             scenario: SMOKE.into(),
             json: false,
         };
-        let scenario = Path::new(SMOKE);
-        let outcomes = pool(3, 8, |seed| simulate(&program, scenario, seed));
-        let mut report = summarise(&program, scenario, &options, &outcomes);
-        report.compare(
-            3,
-            &simulate(&program, scenario, 3),
-            command(&program, scenario, 3),
-        );
-        report
+        simulate(&program, Path::new(SMOKE), &options)
     }
 
+    const PASSED: &str = r#"echo "{\"scenario\":\"smoke\",\"start\":$4,\"seeds\":$6,\"passed\":true,\"first_hash\":\"h\",\"events\":10,\"failed\":0,\"failures\":[]}""#;
+
     #[test]
-    fn seeds_that_pass_make_a_passed_report() {
-        let report = report(r#"echo "{\"seed\":$4,\"hash\":\"h$4\",\"passed\":true,\"events\":2}""#);
-        assert!(report.passed, "{report:?}");
-        assert_eq!((report.first_hash.as_deref(), report.events), (Some("h3"), 10));
+    fn the_program_is_told_the_seeds_and_its_summary_is_read() {
+        let summary = summary(PASSED).unwrap();
+        assert!(summary.passed);
+        assert_eq!((summary.start, summary.seeds, summary.events), (3, 5, 10));
     }
 
     #[test]
     fn a_failed_seed_comes_with_its_replay() {
-        let script = r#"[ "$4" = 6 ] || { echo "{\"hash\":\"h\",\"passed\":true}"; exit 0; }
-            echo "{\"hash\":\"h\",\"passed\":false,\"violations\":[\"budget overspent\"]}"; exit 1"#;
-        let report = report(script);
-        assert_eq!(report.failures.len(), 1);
-        assert_eq!(
-            (report.failures[0].seed, report.failures[0].reasons.as_slice()),
-            (6, ["budget overspent".to_owned()].as_slice())
-        );
-        assert!(
-            report.failures[0]
-                .replay
-                .ends_with("simulate simulations/scenarios/smoke.toml --seed 6")
-        );
+        let script = r#"echo "{\"scenario\":\"s\",\"start\":3,\"seeds\":5,\"passed\":false,\"first_hash\":\"h\",\"events\":1,\"failed\":1,\"failures\":[{\"seed\":6,\"violations\":[\"budget overspent\"],\"replay\":\"fieldmark simulate s --seed 6\"}]}"; exit 1"#;
+        let summary = summary(script).unwrap();
+        assert_eq!(summary.failures.len(), 1);
+        assert_eq!(summary.failures[0].violations, ["budget overspent"]);
+        assert!(summary.failures[0].replay.ends_with("--seed 6"));
     }
 
     #[test]
-    fn a_seed_that_gives_two_hashes_fails() {
-        let report = report(r#"echo "{\"hash\":\"$$\",\"passed\":true}""#);
-        assert!(!report.passed);
-        assert!(report.failures[0].reasons[0].contains("two runs of one seed differ"));
+    fn a_crash_is_an_error_with_its_last_words() {
+        let error = summary("echo 'out of cards' >&2; exit 101").unwrap_err();
+        assert!(format!("{error:#}").contains("out of cards"), "{error:#}");
     }
 
     #[test]
-    fn a_crash_is_a_failure_with_its_last_words() {
-        let report = report("echo 'out of cards' >&2; exit 101");
-        assert_eq!(report.failures.len(), 5);
-        assert!(report.failures[0].reasons[0].contains("out of cards"));
-    }
-
-    #[test]
-    fn an_exit_code_that_contradicts_the_outcome_is_a_failure() {
-        assert!(!report(r#"echo "{\"hash\":\"h\",\"passed\":true}"; exit 1"#).passed);
+    fn an_exit_code_that_contradicts_the_summary_is_an_error() {
+        assert!(summary(&format!("{PASSED}; exit 1")).is_err());
     }
 }

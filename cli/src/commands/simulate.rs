@@ -1,6 +1,10 @@
-//! `simulate`: one scenario under one seed.
+//! `simulate`: one scenario under one seed, or under many.
 
-use fieldmark_simulations::{Options, Report, run_file_with};
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::thread;
+
+use fieldmark_simulations::{Many, Options, Report, run_file_with, run_many};
 
 use crate::args::Simulate;
 use crate::failure::{Exit, Failure};
@@ -10,6 +14,13 @@ use crate::text;
 /// `simulate`: fails when an invariant was violated.
 pub(crate) fn simulate(args: &Simulate, out: &Output) -> anyhow::Result<()> {
     let path = super::absolute(&args.scenario)?;
+    match args.seeds {
+        Some(seeds) => many(args, &path, seeds, out),
+        None => one(args, &path, out),
+    }
+}
+
+fn one(args: &Simulate, path: &Path, out: &Output) -> anyhow::Result<()> {
     let spinner = out.spinner(&format!(
         "simulating {} with seed {}",
         args.scenario.display(),
@@ -18,7 +29,7 @@ pub(crate) fn simulate(args: &Simulate, out: &Output) -> anyhow::Result<()> {
     let options = Options {
         log: args.log.clone(),
     };
-    let report = run_file_with(&path, args.seed, &options)?;
+    let report = run_file_with(path, args.seed, &options)?;
     spinner.finish_and_clear();
     out.result(&report, || report_text(&report))?;
     if report.passed {
@@ -31,6 +42,58 @@ pub(crate) fn simulate(args: &Simulate, out: &Output) -> anyhow::Result<()> {
         args.seed
     );
     Err(Failure::new(Exit::Failed, "violated", message).into())
+}
+
+fn many(args: &Simulate, path: &Path, seeds: u64, out: &Output) -> anyhow::Result<()> {
+    let end = args.seed.checked_add(seeds);
+    let end = end.ok_or_else(|| anyhow::anyhow!("the last seed would not fit into 64 bits"))?;
+    let what = format!("simulating {} with {seeds} seeds", args.scenario.display());
+    let spinner = out.spinner(&what);
+    let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let many = run_many(path, args.seed..end, threads, |done| {
+        spinner.set_message(format!("{what}: {done} done"));
+    })?;
+    spinner.finish_and_clear();
+    out.result(&many, || many_text(&many))?;
+    if many.passed {
+        return Ok(());
+    }
+    let message = if many.failed == 0 {
+        format!("two runs of seed {} gave different hashes", args.seed)
+    } else {
+        format!("{} of {seeds} seeds violated an invariant", many.failed)
+    };
+    Err(Failure::new(Exit::Failed, "violated", message).into())
+}
+
+fn many_text(many: &Many) -> String {
+    let counts = |of: Vec<String>| of.join(", ");
+    let outcomes = many
+        .outcomes
+        .iter()
+        .map(|(name, count)| format!("{count} {name}"));
+    let deeds = many.deeds.iter().map(|(name, count)| format!("{count} {name}"));
+    let mut lines = text::fields(&[
+        ("seeds", format!("{} from {}", many.seeds, many.start)),
+        ("failed", many.failed.to_string()),
+        ("ended", counts(outcomes.collect())),
+        ("crashes", many.crashes.to_string()),
+        ("messages lost", many.lost.to_string()),
+        ("adversaries", counts(deeds.collect())),
+        ("events", many.events.to_string()),
+        ("first hash", many.first_hash.clone()),
+    ]);
+    for failure in &many.failures {
+        lines.push_str(&format!(
+            "\n\nseed {}: {}",
+            failure.seed,
+            text::plain(&failure.replay)
+        ));
+        for violation in &failure.violations {
+            lines.push_str(&format!("\n* {}", text::plain(violation)));
+        }
+    }
+    lines
 }
 
 fn report_text(report: &Report) -> String {

@@ -49,7 +49,12 @@ impl Draw {
             ("researchers", self.researchers, 1, 16),
             ("companies", self.companies, 2, 400),
             ("slices", self.slices, 1, 32),
-            ("min_batch", self.min_batch, 2, self.companies.map_or(400, |[least, _]| least)),
+            (
+                "min_batch",
+                self.min_batch,
+                2,
+                self.companies.map_or(400, |[least, _]| least),
+            ),
             ("loss_percent", self.loss_percent, 0, 90),
             ("duplicate_percent", self.duplicate_percent, 0, 90),
             ("jitter_ms", self.jitter_ms, 0, 10_000),
