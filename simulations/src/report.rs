@@ -1,5 +1,6 @@
 //! What a run is reported as.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 
@@ -28,8 +29,10 @@ pub struct Report {
     pub virtual_ms: u64,
     /// Machines, the two of each equivocator included.
     pub machines: u64,
-    /// Commits of machines.
+    /// Steps of machines; each that wrote something made one commit.
     pub steps: u64,
+    /// Commits by machine.
+    pub commits: BTreeMap<String, u64>,
     /// Messages sent, gossip hop by hop.
     pub messages: u64,
     /// Their bytes.
@@ -70,6 +73,7 @@ impl Report {
             virtual_ms: ended.virtual_ms,
             machines: ended.machines,
             steps: counters.steps,
+            commits: ended.commits,
             messages: counters.messages,
             bytes: counters.bytes,
             lost: ended.lost,

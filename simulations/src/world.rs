@@ -10,13 +10,11 @@ mod settle;
 mod traffic;
 
 use std::collections::BTreeMap;
-use std::rc::Rc;
 
 use fieldmark_node_core::NodeCore;
 use fieldmark_node_core::compute::Job;
 use fieldmark_node_core::io::{Input, JobId};
 use fieldmark_protocol::PublicKey;
-use fieldmark_protocol::machine::Topic;
 use fieldmark_protocol::trust::TrustPolicy;
 
 use crate::acquaintance::Acquaintance;
@@ -33,7 +31,7 @@ use crate::queue::Queue;
 use crate::scenario::{Fault, Scenario, When};
 use crate::script::{LOOK_MS, Script};
 use faults::Faults;
-use traffic::{Receipts, Rpc, RpcId};
+use traffic::{Hop, Receipts, Rpc, RpcId};
 
 /// Between two looks whether everything is settled.
 const SETTLE_MS: u64 = 1_000;
@@ -69,16 +67,7 @@ enum Happening {
         peer: PublicKey,
         link: LinkId,
     },
-    Gossip {
-        from: HostId,
-        to: HostId,
-        link: LinkId,
-        message: [u8; 32],
-        topic: Topic,
-        data: Rc<[u8]>,
-        /// It arrived before, and the host has forgotten that.
-        again: bool,
-    },
+    Gossip(Hop),
     Request {
         rpc: RpcId,
         from: HostId,
@@ -126,6 +115,8 @@ pub(crate) struct Ended {
     pub(crate) counters: Counters,
     pub(crate) lost: u64,
     pub(crate) machines: u64,
+    /// Commits by machine.
+    pub(crate) commits: BTreeMap<String, u64>,
     /// Names of the deeds that somebody did.
     pub(crate) deeds: Vec<String>,
     pub(crate) journal: Journal,
@@ -269,17 +260,7 @@ impl World {
             Happening::Step { .. } | Happening::Timer { .. } | Happening::Done { .. } => {}
             Happening::Connect { ends } => self.connect(ends),
             Happening::Notice { host, peer, link } => self.notice(host, peer, link),
-            Happening::Gossip {
-                from,
-                to,
-                link,
-                message,
-                topic,
-                data,
-                again,
-            } => {
-                self.gossip_arrives(from, to, link, message, topic, data, again);
-            }
+            Happening::Gossip(hop) => self.gossip_arrives(hop),
             Happening::Request {
                 rpc,
                 from,

@@ -78,6 +78,8 @@ impl World {
         equivocators.dedup();
         let deeds = self.hosts.iter().filter_map(|host| host.part.deed);
         let deeds = deeds.map(|deed| deed.name().to_owned()).collect();
+        let commits = |host: &Host| (host.part.name.clone(), host.control.commits());
+        let commits = self.hosts.iter().map(commits).collect();
         let machines = u64::try_from(self.hosts.len()).unwrap_or(u64::MAX);
         let witness = |(at, host): (HostId, Host)| Witness {
             host: at,
@@ -106,6 +108,7 @@ impl World {
             counters: self.counters,
             lost: self.network.lost(),
             machines,
+            commits,
             deeds,
             journal: self.journal,
         }

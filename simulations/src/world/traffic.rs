@@ -26,6 +26,19 @@ pub(super) type RpcId = InboundId;
 /// Report ids that contributors hold receipts for, by batch and identity.
 pub(crate) type Receipts = BTreeMap<(BatchId, PublicKey), ReportId>;
 
+/// A gossip message under way to a neighbour.
+#[derive(Debug)]
+pub(super) struct Hop {
+    from: HostId,
+    to: HostId,
+    link: LinkId,
+    message: [u8; 32],
+    topic: Topic,
+    data: Rc<[u8]>,
+    /// It arrived before, and the host has forgotten that.
+    again: bool,
+}
+
 /// A request under way.
 #[derive(Debug)]
 pub(super) struct Rpc {
@@ -138,34 +151,36 @@ impl World {
             let Some(delay) = self.network.delay(link) else {
                 continue;
             };
-            let arrival = |again| Happening::Gossip {
-                from: at,
-                to,
-                link,
-                message,
-                topic,
-                data: Rc::clone(data),
-                again,
+            let hop = |again| {
+                Happening::Gossip(Hop {
+                    from: at,
+                    to,
+                    link,
+                    message,
+                    topic,
+                    data: Rc::clone(data),
+                    again,
+                })
             };
-            self.queue.plan(self.now + delay, arrival(false));
+            self.queue.plan(self.now + delay, hop(false));
             if self.network.duplicates()
                 && let Some(delay) = self.network.delay(link)
             {
-                self.queue.plan(self.now + delay, arrival(true));
+                self.queue.plan(self.now + delay, hop(true));
             }
         }
     }
 
-    pub(super) fn gossip_arrives(
-        &mut self,
-        from: HostId,
-        to: HostId,
-        link: LinkId,
-        message: [u8; 32],
-        topic: Topic,
-        data: Rc<[u8]>,
-        again: bool,
-    ) {
+    pub(super) fn gossip_arrives(&mut self, hop: Hop) {
+        let Hop {
+            from,
+            to,
+            link,
+            message,
+            topic,
+            data,
+            again,
+        } = hop;
         if !self.arrives(from, to, link) || !(self.host_mut(to).seen.insert(message) || again) {
             return;
         }
