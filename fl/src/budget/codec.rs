@@ -150,12 +150,16 @@ fn total(charges: &BTreeMap<ChargeId, Charge>) -> Option<Rho> {
 fn relation_code(relation: Relation) -> u8 {
     match relation {
         Relation::AddOrRemoveOneRecord => 1,
+        Relation::ReplaceOneRecord => 2,
+        Relation::ReplaceReportByZero => 3,
     }
 }
 
 fn relation_from(code: u8) -> Result<Relation, DecodeError> {
     match code {
         1 => Ok(Relation::AddOrRemoveOneRecord),
+        2 => Ok(Relation::ReplaceOneRecord),
+        3 => Ok(Relation::ReplaceReportByZero),
         found => Err(DecodeError::Impossible {
             field: "relation",
             found: u64::from(found),
