@@ -6,7 +6,7 @@
 
 use super::VdafError;
 use super::circuit::Field;
-use crate::noise::discrete_gaussian;
+use crate::noise::{DiscreteGaussian, Ratio};
 use crate::privacy::NoiseScale;
 use prio::codec::Decode;
 use prio::field::{FieldElement, FieldElementWithInteger};
@@ -50,9 +50,11 @@ impl AggregateShare {
     /// # Errors
     /// The scale is outside the sampler's range; the share is then unchanged.
     pub fn add_noise<R: CryptoRng>(&mut self, scale: NoiseScale, rng: &mut R) -> Result<(), VdafError> {
-        let draw = |_| discrete_gaussian(scale.sigma_squared, rng).map(element);
-        let noise: Vec<_> = (0..self.0.len()).map(draw).collect::<Result<_, _>>()?;
-        add(&mut self.0, &noise)
+        let noise = DiscreteGaussian::new(Ratio::from(scale.sigma_squared))?;
+        for entry in &mut self.0 {
+            *entry += element(noise.sample(rng));
+        }
+        Ok(())
     }
 
     /// 16 bytes per entry.
