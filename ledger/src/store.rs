@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use fieldmark_protocol::machine::{Batch, Column, Entry, Read, Store, StoreError};
+use fieldmark_protocol::machine::{Batch, Column, Entry, Read, Store, StoreError, Write};
 
 /// Entries of one column, in key order.
 type Entries = BTreeMap<Vec<u8>, Vec<u8>>;
@@ -91,17 +91,29 @@ impl Pending {
     /// Adds the writes of `batch`; later ones win.
     pub fn apply(&mut self, batch: &Batch) {
         for write in batch.writes() {
-            let size = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
-            let before = self
-                .columns
-                .entry(write.column)
-                .or_default()
-                .insert(write.key.clone(), write.value.clone());
-            match before {
-                Some(before) => self.bytes = self.bytes.saturating_sub(size(&before)),
-                None => self.bytes = self.bytes.saturating_add(write.key.len()),
-            }
-            self.bytes = self.bytes.saturating_add(size(&write.value));
+            self.write(write.clone());
+        }
+    }
+
+    /// Like [`Pending::apply`], without a copy of the values.
+    pub fn absorb(&mut self, batch: Batch) {
+        for write in batch.into_writes() {
+            self.write(write);
+        }
+    }
+
+    fn write(&mut self, write: Write) {
+        let size = |value: &Option<Vec<u8>>| value.as_ref().map_or(0, Vec::len);
+        self.bytes = self.bytes.saturating_add(size(&write.value));
+        let key_bytes = write.key.len();
+        let before = self
+            .columns
+            .entry(write.column)
+            .or_default()
+            .insert(write.key, write.value);
+        match before {
+            Some(before) => self.bytes = self.bytes.saturating_sub(size(&before)),
+            None => self.bytes = self.bytes.saturating_add(key_bytes),
         }
     }
 
@@ -120,6 +132,21 @@ impl Pending {
                 match value {
                     Some(value) => batch.put(*column, key.clone(), value.clone()),
                     None => batch.delete(*column, key.clone()),
+                }
+            }
+        }
+        batch
+    }
+
+    /// All writes as one batch, without a copy of the values.
+    #[must_use]
+    pub fn into_batch(self) -> Batch {
+        let mut batch = Batch::new();
+        for (column, writes) in self.columns {
+            for (key, value) in writes {
+                match value {
+                    Some(value) => batch.put(column, key, value),
+                    None => batch.delete(column, key),
                 }
             }
         }

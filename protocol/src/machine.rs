@@ -202,6 +202,12 @@ impl Batch {
         &self.writes
     }
 
+    /// The writes, in order, by value.
+    #[must_use]
+    pub fn into_writes(self) -> Vec<Write> {
+        self.writes
+    }
+
     /// Whether nothing is written.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -145,6 +145,19 @@ impl Report {
         })
     }
 
+    /// Reads a report that this node checked before it stored it: the fields again, the signature not.
+    ///
+    /// # Errors
+    /// [`ReportError::Field`] when the bytes are no report, so that the store is damaged.
+    pub fn stored(wire: wire::Report) -> Result<Self, ReportError> {
+        Ok(Self {
+            metadata: Metadata::from_wire(wire.metadata)?,
+            public_share: wire.public_share,
+            sealed: wire.sealed,
+            signature: wire.signature,
+        })
+    }
+
     /// The wire form.
     #[must_use]
     pub fn to_wire(&self) -> wire::Report {
@@ -172,6 +185,22 @@ impl Report {
             digests: digests(&self.sealed),
             signature: self.signature.clone(),
         })
+    }
+
+    /// What each aggregator gets to see, by seat. Every share is hashed once and moved, so that a long one
+    /// is not copied.
+    #[must_use]
+    pub fn into_seats(self) -> Vec<SeatReport> {
+        let digests = digests(&self.sealed);
+        let (metadata, public_share, signature) = (self.metadata, self.public_share, self.signature);
+        let seat = |sealed| SeatReport {
+            metadata,
+            public_share: public_share.clone(),
+            sealed,
+            digests: digests.clone(),
+            signature: signature.clone(),
+        };
+        self.sealed.into_iter().map(seat).collect()
     }
 }
 
@@ -326,11 +355,15 @@ mod tests {
     fn a_report_survives_the_wire_whole_and_by_seat() {
         let report = sample();
         assert_eq!(Report::check(report.to_wire()).unwrap(), report);
+        let mut seats = Vec::new();
         for seat in 0..3 {
             let own = report.for_seat(seat).unwrap();
             assert_eq!(SeatReport::check(own.to_wire(), seat).unwrap(), own);
+            seats.push(own);
         }
         assert_eq!(report.for_seat(3), None);
+        assert_eq!(Report::stored(report.to_wire()).unwrap(), report);
+        assert_eq!(report.into_seats(), seats);
     }
 
     #[test]

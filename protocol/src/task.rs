@@ -25,6 +25,9 @@ pub const SLICES_MAX: usize = 32;
 pub const RECORDS_MAX: u32 = 1_000_000;
 /// Most identities on a list of eligible contributors.
 pub const ELIGIBLE_MAX: usize = 400;
+/// Most reports of one batch: what the conclusion of a batch, one message with an id for each, has room
+/// for. More contributors take part in more windows.
+pub const REPORTS_MAX: u32 = 100_000;
 /// Smallest and largest ε a task may promise, in millionths: 0.01 to 20.
 pub const EPSILON_MICRO: (u64, u64) = (10_000, 20_000_000);
 /// Smallest and largest δ, in units of 1e-12: 1e-12 to 1e-3.
@@ -247,13 +250,18 @@ impl Task {
         )?;
         range("the squared noise scale", 1, 1 << 60, p.sigma_squared)?;
         range("the squared sensitivity", 1, 1 << 60, p.l2_squared)?;
-        range("the minimum batch", 2, 1_000_000, u64::from(self.min_batch))?;
+        range(
+            "the minimum batch",
+            2,
+            u64::from(REPORTS_MAX),
+            u64::from(self.min_batch),
+        )?;
         if self.reports_expected != 0 {
             let least = u64::from(self.min_batch);
             range(
                 "the number of expected reports",
                 least,
-                1_000_000,
+                u64::from(REPORTS_MAX),
                 u64::from(self.reports_expected),
             )?;
         }

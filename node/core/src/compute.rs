@@ -5,7 +5,7 @@ use fieldmark_fl::jobs::{self, InitInput, Recipient, ShardJob, Verifier};
 use fieldmark_fl::privacy::NoiseScale;
 use fieldmark_fl::schema::{Measurement, Schema, SchemaParams};
 use fieldmark_fl::seal::SecretKey as HpkeSecret;
-use fieldmark_fl::vdaf::Vdaf;
+use fieldmark_fl::vdaf::{AggregateShare, Vdaf};
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::report::{Metadata, SeatReport, seal_info};
@@ -99,14 +99,23 @@ pub enum Job {
         /// Own state and the message, by report.
         reports: Vec<(Vec<u8>, Vec<u8>)>,
     },
-    /// Sum output shares and add this aggregator's noise.
+    /// Add output shares to a running sum.
+    Add {
+        /// Which statistics.
+        shape: Shape,
+        /// The encoded sum so far; empty: zero.
+        sum: Vec<u8>,
+        /// Encoded output shares.
+        outputs: Vec<Vec<u8>>,
+    },
+    /// Add this aggregator's noise to the sum of its output shares.
     Noise {
         /// Which statistics.
         shape: Shape,
         /// σ² of the discrete Gaussian.
         sigma_squared: u64,
-        /// Encoded output shares.
-        outputs: Vec<Vec<u8>>,
+        /// The encoded sum; empty: zero.
+        sum: Vec<u8>,
         /// Fresh randomness.
         seed: [u8; 32],
     },
@@ -128,6 +137,8 @@ pub enum JobResult {
     Combined(Vec<Option<(Vec<u8>, Vec<u8>)>>),
     /// Own output share by report.
     Finished(Vec<Option<Vec<u8>>>),
+    /// The encoded sum, or which share is none.
+    Added(Result<Vec<u8>, String>),
     /// The noisy share.
     Noised(Result<Vec<u8>, String>),
 }
@@ -173,12 +184,13 @@ pub fn run(job: &Job) -> Option<JobResult> {
             batch,
             reports,
         } => JobResult::Finished(finish(shape, *batch, reports)),
+        Job::Add { shape, sum, outputs } => JobResult::Added(add(shape, sum, outputs)),
         Job::Noise {
             shape,
             sigma_squared,
-            outputs,
+            sum,
             seed,
-        } => JobResult::Noised(noise(shape, *sigma_squared, outputs, *seed)),
+        } => JobResult::Noised(noise(shape, *sigma_squared, sum, *seed)),
     })
 }
 
@@ -283,13 +295,26 @@ fn finish(shape: &Shape, batch: BatchId, reports: &[(Vec<u8>, Vec<u8>)]) -> Vec<
     reports.iter().map(one).collect()
 }
 
-fn noise(shape: &Shape, sigma_squared: u64, outputs: &[Vec<u8>], seed: [u8; 32]) -> Result<Vec<u8>, String> {
+fn add(shape: &Shape, sum: &[u8], outputs: &[Vec<u8>]) -> Result<Vec<u8>, String> {
     let vdaf = shape.vdaf()?;
-    let mut sum = vdaf.zero();
+    let mut sum = read_sum(&vdaf, sum)?;
     for output in outputs {
         let output = vdaf.decode_output(output).map_err(|e| e.to_string())?;
         sum.accumulate(&output).map_err(|e| e.to_string())?;
     }
+    Ok(sum.encode())
+}
+
+fn noise(shape: &Shape, sigma_squared: u64, sum: &[u8], seed: [u8; 32]) -> Result<Vec<u8>, String> {
+    let vdaf = shape.vdaf()?;
+    let sum = read_sum(&vdaf, sum)?;
     let share = jobs::noisy_share(&sum, NoiseScale { sigma_squared }, seed).map_err(|e| e.to_string())?;
     Ok(share.encode())
+}
+
+fn read_sum(vdaf: &Vdaf, sum: &[u8]) -> Result<AggregateShare, String> {
+    if sum.is_empty() {
+        return Ok(vdaf.zero());
+    }
+    vdaf.decode_share(sum).map_err(|e| e.to_string())
 }

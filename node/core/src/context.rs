@@ -51,7 +51,20 @@ pub(crate) enum Purpose {
     Ids,
     Proofs,
     Upload(BatchId),
-    Committee { batch: BatchId, seat: usize },
+    Committee { batch: BatchId, seat: usize, ask: Ask },
+}
+
+/// What a leader asks a helper.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Ask {
+    /// Its part of the verification key.
+    Key,
+    /// The first step of this chunk.
+    Init(u64),
+    /// The second step of this chunk.
+    Finish(u64),
+    /// Whether it agrees to the conclusion.
+    Conclude,
 }
 
 /// Why a job was given out.
@@ -59,11 +72,31 @@ pub(crate) enum Purpose {
 pub(crate) enum Work {
     Evaluate(BatchId),
     Shard(Metadata),
-    Fetch { release: RecordId, blob: ContentHash },
-    LeaderInit(BatchId),
-    Combine(BatchId),
-    HelperInit { batch: BatchId, inbound: InboundId },
-    HelperFinish { batch: BatchId, inbound: InboundId },
+    Fetch {
+        release: RecordId,
+        blob: ContentHash,
+    },
+    LeaderInit {
+        batch: BatchId,
+        chunk: u64,
+    },
+    Combine {
+        batch: BatchId,
+        chunk: u64,
+    },
+    HelperInit {
+        batch: BatchId,
+        inbound: InboundId,
+    },
+    HelperFinish {
+        batch: BatchId,
+        inbound: InboundId,
+    },
+    /// Output shares are added up to this many of the accepted reports.
+    Add {
+        batch: BatchId,
+        upto: usize,
+    },
     Noise(BatchId),
 }
 
@@ -248,6 +281,15 @@ impl<'a> Context<'a> {
     /// Whether a job of this purpose is out.
     pub(crate) fn working_on(&self, purpose: Work) -> bool {
         self.shared.jobs.values().any(|work| *work == purpose)
+    }
+
+    /// Whether a job is out that makes this node's share of a batch.
+    pub(crate) fn working_on_share(&self, of: BatchId) -> bool {
+        let about = |work: &Work| match work {
+            Work::Add { batch, .. } | Work::Noise(batch) => *batch == of,
+            _ => false,
+        };
+        self.shared.jobs.values().any(about)
     }
 
     pub(crate) fn reply(&mut self, id: CommandId, result: Result<Reply, CommandError>) {

@@ -46,13 +46,13 @@ impl<S: Store> Driver<S> {
             self.core.handle(now, input, &pending.over(&self.store))?;
             while let Some(output) = self.core.poll() {
                 match output {
-                    Output::Persist(batch) => pending.apply(&batch),
+                    Output::Persist(batch) => pending.absorb(batch),
                     other => effects.push(other),
                 }
             }
         }
         if !pending.is_empty() {
-            self.store.commit(&pending.batch())?;
+            self.store.commit(&pending.into_batch())?;
         }
         Ok(effects)
     }

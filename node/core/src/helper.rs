@@ -2,7 +2,8 @@
 //! alike (design §7.2, §7.3).
 //!
 //! It keeps the first verification key and the first report id of each identity; a leader that asks
-//! again with others is refused. States and output shares are durable before an answer leaves.
+//! again with others is refused. States and output shares are durable before an answer leaves; a state
+//! goes when its output share is there, and a report that is started again after that is computed again.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -100,6 +101,9 @@ impl Helper {
                 RefusalCode::Rejected,
                 "another verification key was used for this batch before",
             );
+        }
+        if seat::get(&ctx.view, batch, seat::CONCLUDED, &[])?.is_some() {
+            return refused(RefusalCode::Closed, "the batch is concluded");
         }
         if message.reports.len() > CHUNK || self.pending.len() >= PENDING_MAX {
             return refused(RefusalCode::Retry, "too much at a time");
@@ -208,6 +212,9 @@ impl Helper {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
+        if seat::get(&ctx.view, batch, seat::CONCLUDED, &[])?.is_some() {
+            return refused(RefusalCode::Closed, "the batch is concluded");
+        }
         if message.messages.len() > CHUNK || self.pending.len() >= PENDING_MAX {
             return refused(RefusalCode::Retry, "too much at a time");
         }
@@ -261,6 +268,7 @@ impl Helper {
             let outcome = match output {
                 Some(output) => {
                     seat::put(&mut writes, batch, seat::OUTPUT, id.as_bytes(), output);
+                    seat::delete(&mut writes, batch, seat::STATE, id.as_bytes());
                     passed(&id, Vec::new())
                 }
                 None => rejected(&id, RejectionReason::Proof),

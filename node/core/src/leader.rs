@@ -1,35 +1,42 @@
 //! The leader of a committee: takes reports while the window is open, then verifies them jointly with
 //! the helpers and concludes the batch (design §7.2, §7.3).
 //!
-//! This file routes uploads, time and answers; [`led`] is one batch with its stages, [`inbox`] the stored
-//! reports. Reports, the closing and the conclusion are durable; everything in between is repeated after a
-//! restart, and helpers answer repeated requests alike. Reports are verified in chunks of [`CHUNK`], so
-//! memory does not grow with their number.
+//! This file routes uploads, time and answers; [`led`] is one batch with its stages, [`verify`] its joint
+//! verification, [`inbox`] the stored reports. Reports, the closing, each chunk's verdicts and the
+//! conclusion are durable; everything in between is repeated after a restart, and helpers answer repeated
+//! requests alike. Reports are verified in chunks, several under way at a time so that every core of every
+//! aggregator has work; both are bounded, so memory does not grow with the number of reports.
 
 mod inbox;
 mod led;
+mod verify;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmark_ledger::batch::{self as ledger_batch, Phase};
 use fieldmark_ledger::tasks::{self, TaskView};
 use fieldmark_protocol::aggregation::BatchId;
-use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
+use fieldmark_protocol::machine::{Batch, StoreError};
 use fieldmark_protocol::report::{Receipt, Report};
 use fieldmark_protocol::wire;
 use fieldmark_protocol::wire::rpc_response;
 
 use crate::compute::Initiated;
-use crate::context::Context;
+use crate::context::{Ask, Context};
 use crate::io::{Event, InboundId};
 use crate::params;
 use crate::rpc::RefusalCode;
 use crate::seat::{self, Concluded};
-use inbox::received;
+use inbox::taken;
 use led::{Led, Stage};
 
-/// Reports verified at a time.
+/// Most reports in one chunk.
 pub const CHUNK: usize = 64;
+/// Most bytes of reports in one chunk, unless one report alone has more. 4 MiB: a chunk of long reports
+/// costs the leader about three times this in memory.
+pub const CHUNK_BYTES_MAX: usize = 4 << 20;
+/// Chunks under way at a time: while one waits for a helper or a disk, others are computed.
+pub const CHUNKS_MAX: usize = 4;
 /// Wait before a helper that did not answer is asked again, in milliseconds.
 pub const RETRY_MS: u64 = 1_000;
 /// Most batches led at a time.
@@ -61,23 +68,15 @@ impl Leader {
         if over || params::check(&view.task).is_err() || self.batches.len() >= BATCHES_MAX {
             return Ok(());
         }
-        let reports = ctx
-            .view
-            .scan_all(Column::Aggregation, &seat::key(batch, seat::REPORT, &[]))?
-            .len();
-        let mut led = Led {
-            task: view.task.clone(),
-            stage: Stage::Collecting,
-            states: BTreeMap::new(),
-            reports: u64::try_from(reports).unwrap_or(u64::MAX),
-            ask_at: BTreeMap::new(),
+        let Some(mut led) = Led::new(&view.task, inbox::count(&ctx.view, batch)?) else {
+            return Ok(());
         };
         if Concluded::load(&ctx.view, batch)?.is_some() {
             led.stage = Stage::Concluding(BTreeSet::new());
-            led.ask_helpers(ctx.now);
+            led.ask_helpers(ctx.now, Ask::Conclude);
         } else if seat::get(&ctx.view, batch, seat::CLOSED, &[])?.is_some() {
             led.stage = Stage::Keys(BTreeMap::new());
-            led.ask_helpers(ctx.now);
+            led.ask_helpers(ctx.now, Ask::Key);
         }
         self.batches.insert(batch, led);
         self.tick(ctx)
@@ -116,26 +115,21 @@ impl Leader {
             ctx.refuse(inbound, code, "no such window is open here");
             return Ok(());
         };
-        if let Some(at) = received(&ctx.view, &report)? {
+        let before = taken(&ctx.view, batch, &report.metadata.contributor)?;
+        if let Some(same) = before.as_ref().filter(|t| t.id() == report.metadata.report_id) {
+            let at = same.received_at_ms;
             let receipt = Receipt::sign(&ctx.keys().node, batch, report.metadata.report_id, at);
             ctx.respond(inbound, rpc_response::Body::Receipt(receipt.to_wire()));
             return Ok(());
         }
-        if let Some((code, detail)) = led.unwelcome(ctx, &report)? {
+        if let Some((code, detail)) = led.unwelcome(ctx, &report, before.is_some())? {
             ctx.refuse(inbound, code, detail);
             return Ok(());
         }
         let mut writes = Batch::new();
-        let value = [&ctx.now.to_be_bytes()[..], &report.encode()].concat();
-        seat::put(
-            &mut writes,
-            batch,
-            seat::REPORT,
-            report.metadata.contributor.as_bytes(),
-            value,
-        );
-        ctx.persist(writes);
         led.reports += 1;
+        inbox::put(&mut writes, &report, ctx.now, led.reports);
+        ctx.persist(writes);
         let receipt = Receipt::sign(&ctx.keys().node, batch, report.metadata.report_id, ctx.now);
         ctx.respond(inbound, rpc_response::Body::Receipt(receipt.to_wire()));
         ctx.event(Event::Batch {
@@ -187,7 +181,7 @@ impl Leader {
         &mut self,
         ctx: &mut Context<'_>,
         batch: BatchId,
-        seat: usize,
+        (seat, ask): (usize, Ask),
         body: Option<rpc_response::Body>,
     ) -> Result<(), StoreError> {
         let Some(led) = self.batches.get_mut(&batch) else {
@@ -195,41 +189,45 @@ impl Leader {
         };
         let taken = match body {
             Some(rpc_response::Body::VerifyKeyShare(share)) => led.key_share(seat, &share.share),
-            Some(rpc_response::Body::Outcomes(outcomes)) => led.outcomes(seat, &outcomes),
+            Some(rpc_response::Body::Outcomes(outcomes)) => led.outcomes(seat, ask, &outcomes),
             Some(rpc_response::Body::Done(_)) => led.agreed(seat),
             _ => false,
         };
         if !taken {
-            led.ask_at.insert(seat, ctx.now + RETRY_MS);
+            led.ask_at.insert((seat, ask), ctx.now + RETRY_MS);
         }
         led.advance(ctx, batch)
     }
 
-    /// This seat's own first step is done.
+    /// This seat's own first step of a chunk is done.
     pub(crate) fn initiated(
         &mut self,
         ctx: &mut Context<'_>,
         batch: BatchId,
+        chunk: u64,
         results: Vec<Initiated>,
     ) -> Result<(), StoreError> {
         let Some(led) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
-        led.own_init(results);
+        if let Stage::Verifying(verifying) = &mut led.stage {
+            verifying.own_init(chunk, results);
+        }
         led.advance(ctx, batch)
     }
 
-    /// Messages and own output shares of the chunk.
+    /// Messages and own output shares of a chunk.
     pub(crate) fn combined(
         &mut self,
         ctx: &mut Context<'_>,
         batch: BatchId,
+        chunk: u64,
         results: Vec<Option<(Vec<u8>, Vec<u8>)>>,
     ) -> Result<(), StoreError> {
         let Some(led) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
-        led.own_combined(ctx, batch, results);
+        led.own_combined(ctx, batch, chunk, results);
         led.advance(ctx, batch)
     }
 }

@@ -182,7 +182,7 @@ impl Parts<'_> {
         let body: Option<rpc_response::Body> = result.ok().and_then(|data| rpc::response(&data).ok());
         match purpose {
             Purpose::Upload(batch) => self.contributor.uploaded(ctx, batch, body),
-            Purpose::Committee { batch, seat } => self.leader.answer(ctx, batch, seat, body),
+            Purpose::Committee { batch, seat, ask } => self.leader.answer(ctx, batch, (seat, ask), body),
             _ => self.sync.response(ctx, peer, purpose, body),
         }
     }
@@ -201,10 +201,12 @@ impl Parts<'_> {
             (Work::Fetch { release, blob }, JobResult::Fetched(result)) => {
                 self.blobs.fetched(ctx, release, blob, result)
             }
-            (Work::LeaderInit(batch), JobResult::Initiated(results)) => {
-                self.leader.initiated(ctx, batch, results)
+            (Work::LeaderInit { batch, chunk }, JobResult::Initiated(results)) => {
+                self.leader.initiated(ctx, batch, chunk, results)
             }
-            (Work::Combine(batch), JobResult::Combined(results)) => self.leader.combined(ctx, batch, results),
+            (Work::Combine { batch, chunk }, JobResult::Combined(results)) => {
+                self.leader.combined(ctx, batch, chunk, results)
+            }
             (Work::HelperInit { batch, inbound }, JobResult::Initiated(results)) => {
                 self.helper.initiated(ctx, batch, inbound, results);
                 Ok(())
@@ -212,6 +214,9 @@ impl Parts<'_> {
             (Work::HelperFinish { batch, inbound }, JobResult::Finished(results)) => {
                 self.helper.finished(ctx, batch, inbound, results);
                 Ok(())
+            }
+            (Work::Add { batch, upto }, JobResult::Added(result)) => {
+                self.reveal.added(ctx, batch, upto, result)
             }
             (Work::Noise(batch), JobResult::Noised(result)) => self.reveal.noised(ctx, batch, result),
             _ => Ok(()),

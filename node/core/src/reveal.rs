@@ -3,7 +3,8 @@
 //! the Aggregate.
 //!
 //! The noisy share is persisted with its nonce before the commitment is signed: noise is drawn once and
-//! cannot be averaged away, whatever restarts.
+//! cannot be averaged away, whatever restarts. Output shares are added up a few at a time and their sum is
+//! persisted, so that memory does not grow with their number.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use fieldmark_protocol::aggregation::{
 };
 use fieldmark_protocol::machine::{Batch, Column, StoreError};
 use fieldmark_protocol::task::Task;
-use fieldmark_protocol::{Kind, RecordId};
+use fieldmark_protocol::{Kind, RecordId, ReportId};
 
 use crate::author::{self, Signer};
 use crate::compute::Job;
@@ -23,6 +24,11 @@ use crate::context::{Context, Work};
 use crate::io::{Event, phase_name};
 use crate::params;
 use crate::seat::{self, Concluded};
+
+/// Most output shares added up at a time.
+pub const ADD_MAX: usize = 256;
+/// Bytes of output shares after which no more are added up at a time. 4 MiB.
+pub const ADD_BYTES_MAX: usize = 4 << 20;
 
 /// The reveal machine.
 #[derive(Debug, Default)]
@@ -88,6 +94,25 @@ impl Reveal {
         self.active.iter().copied().collect()
     }
 
+    /// Some more output shares are added up: keep their sum, and go on.
+    pub(crate) fn added(
+        &mut self,
+        ctx: &mut Context<'_>,
+        batch: BatchId,
+        upto: usize,
+        sum: Result<Vec<u8>, String>,
+    ) -> Result<(), StoreError> {
+        let key = seat::key(batch, seat::OUTPUT, &[]);
+        let sum = sum.map_err(|detail| StoreError::damaged(Column::Aggregation, &key, detail))?;
+        let count = u64::try_from(upto).unwrap_or(u64::MAX);
+        let mut writes = Batch::new();
+        let value = [&count.to_be_bytes()[..], &sum].concat();
+        seat::put(&mut writes, batch, seat::ADDED, &[], value);
+        ctx.persist(writes);
+        self.advance(ctx, batch)?;
+        Ok(())
+    }
+
     /// The noisy share is computed: promise it.
     pub(crate) fn noised(
         &mut self,
@@ -100,6 +125,9 @@ impl Reveal {
             value.extend(ctx.random::<NONCE_BYTES>());
             let mut writes = Batch::new();
             seat::put(&mut writes, batch, seat::NOISY, &[], value);
+            if let Some(concluded) = Concluded::load(&ctx.view, batch)? {
+                seat::drop_used(&mut writes, batch, &concluded);
+            }
             ctx.persist(writes);
         }
         self.advance(ctx, batch)?;
@@ -194,25 +222,62 @@ fn noisy_share(
         let nonce = <[u8; NONCE_BYTES]>::try_from(nonce).map_err(|_| damaged())?;
         return Ok(Some((share.to_vec(), nonce)));
     }
-    if ctx.working_on(Work::Noise(batch)) {
+    if ctx.working_on_share(batch) {
         return Ok(None);
     }
-    let mut outputs = Vec::with_capacity(concluded.accepted.len());
-    for id in &concluded.accepted {
-        let output = seat::get(&ctx.view, batch, seat::OUTPUT, id.as_bytes())?;
-        let key = seat::key(batch, seat::OUTPUT, id.as_bytes());
-        let missing = || StoreError::damaged(Column::Aggregation, &key, "the output share is missing");
-        outputs.push(output.ok_or_else(missing)?);
+    let (added, sum) = added(ctx, batch)?;
+    let shape = params::shape(task);
+    if let Some(next) = concluded.accepted.get(added..).filter(|rest| !rest.is_empty()) {
+        let (upto, outputs) = outputs(ctx, batch, next)?;
+        let upto = added + upto;
+        ctx.compute(Job::Add { shape, sum, outputs }, Work::Add { batch, upto });
+        return Ok(None);
     }
     let seed = ctx.random::<32>();
     let job = Job::Noise {
-        shape: params::shape(task),
+        shape,
         sigma_squared: task.privacy.sigma_squared,
-        outputs,
+        sum,
         seed,
     };
     ctx.compute(job, Work::Noise(batch));
     Ok(None)
+}
+
+/// How many of the accepted output shares are added up, and their sum.
+fn added(ctx: &Context<'_>, batch: BatchId) -> Result<(usize, Vec<u8>), StoreError> {
+    let Some(value) = seat::get(&ctx.view, batch, seat::ADDED, &[])? else {
+        return Ok((0, Vec::new()));
+    };
+    let count = |bytes: &[u8]| usize::try_from(u64::from_be_bytes(bytes.try_into().ok()?)).ok();
+    let read = value
+        .split_at_checked(8)
+        .and_then(|(bytes, sum)| Some((count(bytes)?, sum.to_vec())));
+    read.ok_or_else(|| {
+        let key = seat::key(batch, seat::ADDED, &[]);
+        StoreError::damaged(Column::Aggregation, &key, "not a sum")
+    })
+}
+
+/// The first output shares of these reports, as many as are added up at a time.
+fn outputs(
+    ctx: &Context<'_>,
+    batch: BatchId,
+    accepted: &[ReportId],
+) -> Result<(usize, Vec<Vec<u8>>), StoreError> {
+    let (mut outputs, mut bytes) = (Vec::new(), 0);
+    for id in accepted.iter().take(ADD_MAX) {
+        let output = seat::get(&ctx.view, batch, seat::OUTPUT, id.as_bytes())?;
+        let key = seat::key(batch, seat::OUTPUT, id.as_bytes());
+        let missing = || StoreError::damaged(Column::Aggregation, &key, "the output share is missing");
+        let output = output.ok_or_else(missing)?;
+        bytes += output.len();
+        outputs.push(output);
+        if bytes >= ADD_BYTES_MAX {
+            break;
+        }
+    }
+    Ok((outputs.len(), outputs))
 }
 
 /// The leader adds up the shares and publishes the sum, once.

@@ -3,9 +3,11 @@
 //!
 //! Keys are task id ‖ window (big endian) ‖ tag ‖ rest:
 //! `C` closed (time), `K` own share of the verification key, `Y` the joint verification key,
-//! `R` ‖ identity → time ‖ report (leader), `F` ‖ identity → first report id seen (helper),
-//! `S` ‖ report id → verification state and verifier share (helper), `O` ‖ report id → output share,
-//! `D` the batch as concluded, `N` noisy share ‖ nonce.
+//! `U` number of reports taken (leader), `R` ‖ identity → time ‖ report, and once it is decided time ‖
+//! report id ‖ verdict (leader), `F` ‖ identity → first report id seen (helper),
+//! `S` ‖ report id → verification state and verifier share, until it is finished (helper),
+//! `O` ‖ report id → output share, `D` the batch as concluded, `A` number of output shares added up ‖
+//! their sum, `N` noisy share ‖ nonce. `S`, `O` and `A` go when the noisy share is there.
 
 use std::collections::BTreeMap;
 
@@ -26,6 +28,8 @@ pub(crate) const STATE: u8 = b'S';
 pub(crate) const OUTPUT: u8 = b'O';
 pub(crate) const CONCLUDED: u8 = b'D';
 pub(crate) const NOISY: u8 = b'N';
+pub(crate) const UPLOADS: u8 = b'U';
+pub(crate) const ADDED: u8 = b'A';
 
 pub(crate) fn key(batch: BatchId, tag: u8, rest: &[u8]) -> Vec<u8> {
     let mut key = batch.key();
@@ -45,6 +49,22 @@ pub(crate) fn get(
 
 pub(crate) fn put(writes: &mut Batch, batch: BatchId, tag: u8, rest: &[u8], value: impl Into<Vec<u8>>) {
     writes.put(Column::Aggregation, key(batch, tag, rest), value);
+}
+
+pub(crate) fn delete(writes: &mut Batch, batch: BatchId, tag: u8, rest: &[u8]) {
+    writes.delete(Column::Aggregation, key(batch, tag, rest));
+}
+
+/// Deletes what nobody needs once the noisy share is durable.
+pub(crate) fn drop_used(writes: &mut Batch, batch: BatchId, concluded: &Concluded) {
+    for id in &concluded.accepted {
+        delete(writes, batch, OUTPUT, id.as_bytes());
+    }
+    for id in concluded.rejected.keys() {
+        delete(writes, batch, OUTPUT, id.as_bytes());
+        delete(writes, batch, STATE, id.as_bytes());
+    }
+    delete(writes, batch, ADDED, &[]);
 }
 
 /// A 32-byte value.

@@ -29,18 +29,30 @@ fn key(batch: BatchId, tag: u8) -> Vec<u8> {
     key
 }
 
-/// Reports that the leader holds.
+/// Reports that the leader holds, decided or not.
 pub(super) fn reports(leader: &MemoryStore, batch: BatchId) -> Result<Reports, StoreError> {
     let mut found = Reports::new();
     for (key, value) in leader.scan_all(Column::Aggregation, &key(batch, REPORT))? {
-        let damaged = |_| StoreError::damaged(Column::Aggregation, &key, "not a report");
-        let bytes = value.get(8..).unwrap_or_default();
-        let wire: wire::Report =
-            decode::bounded("a report", bytes, RPC_BYTES_MAX).map_err(|_| damaged(()))?;
-        let report = Report::check(wire).map_err(|_| damaged(()))?;
-        found.insert(report.metadata.report_id, report.metadata.contributor);
+        let damaged = || StoreError::damaged(Column::Aggregation, &key, "not a report");
+        let (id, contributor) = report(&key, &value).ok_or_else(damaged)?;
+        found.insert(id, contributor);
     }
     Ok(found)
+}
+
+/// Id and contributor of an entry: time and report, or time, id and verdict once it is decided.
+fn report(key: &[u8], value: &[u8]) -> Option<(ReportId, PublicKey)> {
+    let body = value.get(8..)?;
+    if let Ok([id @ .., _, _, _, _]) = <&[u8; 20]>::try_from(body) {
+        let contributor = key.get(key.len().checked_sub(32)?..)?;
+        return Some((
+            ReportId::from_slice(id).ok()?,
+            PublicKey::from_slice(contributor).ok()?,
+        ));
+    }
+    let wire: wire::Report = decode::bounded("a report", body, RPC_BYTES_MAX).ok()?;
+    let metadata = Report::check(wire).ok()?.metadata;
+    Some((metadata.report_id, metadata.contributor))
 }
 
 /// The batch as an aggregator concluded it: accepted and rejected ids.

@@ -175,23 +175,16 @@ fn a_report_that_counts_twice_is_seen() {
 #[test]
 fn an_identity_that_counts_twice_is_seen() {
     planted("reports: aggregator-0 counts identity", |evidence, batch| {
-        let node = witness(evidence, Role::Company(1)).part.keys.node.clone();
+        let company = &witness(evidence, Role::Company(1)).part;
+        let (node, contributor) = (company.keys.node.clone(), company.identity());
         let leader = witness(evidence, Role::Aggregator(0));
-        let reports = leader
-            .store
-            .scan_all(Column::Aggregation, &state_key(batch, REPORT))
-            .unwrap();
-        let decode = |value: &[u8]| Report::check(wire::Report::decode(&value[8..]).unwrap()).unwrap();
-        let first = reports
-            .iter()
-            .map(|(_, value)| decode(value))
-            .find(|r| r.metadata.node_key == node.public());
-        let first = first.unwrap();
         let metadata = fieldmark_protocol::report::Metadata {
+            batch,
             report_id: ReportId::new([9; 16]),
-            ..first.metadata
+            contributor,
+            node_key: node.public(),
         };
-        let second = Report::sign(&node, metadata, first.public_share, first.sealed);
+        let second = Report::sign(&node, metadata, Vec::new(), vec![Vec::new(); 3]);
         let key = [state_key(batch, REPORT), vec![9; 32]].concat();
         put(
             leader,

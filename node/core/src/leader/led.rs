@@ -1,20 +1,24 @@
 //! One batch a leader is responsible for, from collecting to concluding.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_protocol::aggregation::{Abort, AbortReason, BatchId, RejectionReason};
+use fieldmark_fl::schema::Schema;
+use fieldmark_fl::seal;
+use fieldmark_fl::vdaf::Vdaf;
+use fieldmark_protocol::Kind;
+use fieldmark_protocol::aggregation::{Abort, AbortReason, BatchId};
 use fieldmark_protocol::machine::{Batch, StoreError};
-use fieldmark_protocol::report::{Report, SeatReport};
-use fieldmark_protocol::task::Task;
+use fieldmark_protocol::report::Report;
+use fieldmark_protocol::task::{REPORTS_MAX, Task};
+use fieldmark_protocol::wire;
 use fieldmark_protocol::wire::rpc_request;
-use fieldmark_protocol::{Kind, ReportId, wire};
 use prost::Message;
 
-use super::inbox::{held, reports};
-use super::{CHUNK, RETRY_MS};
+use super::inbox::{self, Body};
+use super::verify::Verifying;
+use super::{CHUNK, CHUNK_BYTES_MAX, RETRY_MS};
 use crate::author::{self, Signer};
-use crate::compute::{Fault, Initiated, Job};
-use crate::context::{Context, Purpose, Work};
+use crate::context::{Ask, Context, Purpose};
 use crate::io::Event;
 use crate::params;
 use crate::rpc::RefusalCode;
@@ -27,7 +31,7 @@ pub(super) enum Stage {
     Collecting,
     /// Asking each helper for its part of the verification key.
     Keys(BTreeMap<usize, [u8; 32]>),
-    /// Verifying one chunk after the other.
+    /// Verifying chunks of reports.
     Verifying(Box<Verifying>),
     /// Telling the helpers what was concluded; who agreed so far.
     Concluding(BTreeSet<usize>),
@@ -35,46 +39,72 @@ pub(super) enum Stage {
     Done,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Verifying {
-    key: [u8; 32],
-    waiting: VecDeque<ReportId>,
-    chunk: Vec<SeatReport>,
-    full: Vec<Report>,
-    step: Step,
-    concluded: Concluded,
+/// How long every part of a report of the task is.
+#[derive(Debug)]
+pub(super) struct Sizes {
+    public: usize,
+    /// Sealed shares, by seat.
+    sealed: Vec<usize>,
 }
 
-/// Which answers of the chunk are in, by seat (the leader's own included).
-#[derive(Debug, Default)]
-enum Step {
-    #[default]
-    Idle,
-    Init(BTreeMap<usize, BTreeMap<ReportId, Result<Vec<u8>, RejectionReason>>>),
-    Combine(Vec<ReportId>),
-    Finish {
-        messages: BTreeMap<ReportId, Vec<u8>>,
-        answers: BTreeMap<usize, BTreeSet<ReportId>>,
-    },
+impl Sizes {
+    fn of(task: &Task) -> Option<Self> {
+        let shape = params::shape(task);
+        let schema = Schema::new(&shape.schema).ok()?;
+        let vdaf = Vdaf::new(&schema, shape.aggregators).ok()?;
+        let sealed = |seat| vdaf.input_share_bytes(seat) + seal::OVERHEAD_BYTES;
+        Some(Self {
+            public: vdaf.public_share_bytes(),
+            sealed: (0..shape.aggregators).map(sealed).collect(),
+        })
+    }
+
+    fn fit(&self, report: &Report) -> bool {
+        report.public_share.len() == self.public
+            && report.sealed.len() == self.sealed.len()
+            && report
+                .sealed
+                .iter()
+                .zip(&self.sealed)
+                .all(|(s, len)| s.len() == *len)
+    }
+
+    /// Reports of a chunk.
+    pub(super) fn chunk(&self) -> usize {
+        let report: usize = self.public + self.sealed.iter().sum::<usize>();
+        (CHUNK_BYTES_MAX / report.max(1)).clamp(1, CHUNK)
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Led {
     pub(super) task: Task,
     pub(super) stage: Stage,
-    /// Verification states of this seat for the chunk under way.
-    pub(super) states: BTreeMap<ReportId, Vec<u8>>,
     pub(super) reports: u64,
-    /// When a helper is asked again, by seat; absent while an answer is awaited.
-    pub(super) ask_at: BTreeMap<usize, u64>,
+    pub(super) sizes: Sizes,
+    /// When a helper is asked (again), by seat; absent while an answer is awaited.
+    pub(super) ask_at: BTreeMap<(usize, Ask), u64>,
 }
+
 impl Led {
+    /// A batch with this many reports taken; `None` when the task's numbers make no statistics.
+    pub(super) fn new(task: &Task, reports: u64) -> Option<Self> {
+        Some(Self {
+            task: task.clone(),
+            stage: Stage::Collecting,
+            reports,
+            sizes: Sizes::of(task)?,
+            ask_at: BTreeMap::new(),
+        })
+    }
+
     fn helpers(&self) -> std::ops::Range<usize> {
         1..self.task.committee.len()
     }
 
-    pub(super) fn ask_helpers(&mut self, now: u64) {
-        self.ask_at = self.helpers().map(|seat| (seat, now)).collect();
+    pub(super) fn ask_helpers(&mut self, now: u64, ask: Ask) {
+        let helpers = self.helpers().map(|seat| ((seat, ask), now));
+        self.ask_at.extend(helpers);
     }
 
     pub(super) fn is_over(&self, now: u64) -> bool {
@@ -87,6 +117,7 @@ impl Led {
         &self,
         ctx: &Context<'_>,
         report: &Report,
+        another: bool,
     ) -> Result<Option<(RefusalCode, String)>, StoreError> {
         let no = |code, detail: &str| Ok(Some((code, detail.to_owned())));
         if !matches!(self.stage, Stage::Collecting) || self.is_over(ctx.now) {
@@ -95,13 +126,19 @@ impl Led {
         if ctx.now < self.task.opens_at_ms {
             return no(RefusalCode::Retry, "the window is not open yet");
         }
-        if report.sealed.len() != self.task.committee.len() {
+        if self.reports >= u64::from(REPORTS_MAX) {
             return no(
-                RefusalCode::Rejected,
-                "the report has not one share for each aggregator",
+                RefusalCode::Closed,
+                &format!("the window holds {REPORTS_MAX} reports, the most that a batch can have"),
             );
         }
-        if held(&ctx.view, report.metadata.batch, &report.metadata.contributor)?.is_some() {
+        if !self.sizes.fit(report) {
+            return no(
+                RefusalCode::Rejected,
+                "the report's shares are not one for each aggregator, of the length that the task's statistics have",
+            );
+        }
+        if another {
             return no(
                 RefusalCode::Rejected,
                 "this identity has another report in this window",
@@ -143,31 +180,31 @@ impl Led {
             reports: self.reports,
         });
         self.stage = Stage::Keys(BTreeMap::new());
-        self.ask_helpers(ctx.now);
+        self.ask_helpers(ctx.now, Ask::Key);
         Ok(())
     }
 
     /// Sends what each helper is due.
     pub(super) fn ask(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
-        let due: Vec<usize> = self
+        let due: Vec<(usize, Ask)> = self
             .ask_at
             .iter()
             .filter(|(_, at)| **at <= ctx.now)
-            .map(|(seat, _)| *seat)
+            .map(|(whom, _)| *whom)
             .collect();
-        for seat in due {
+        for (seat, ask) in due {
             let Some(node) = self.task.committee.get(seat).map(|a| a.node_key) else {
                 continue;
             };
-            let Some(body) = self.question(ctx, batch, seat)? else {
-                self.ask_at.remove(&seat);
+            let Some(body) = self.question(ctx, batch, seat, ask)? else {
+                self.ask_at.remove(&(seat, ask));
                 continue;
             };
             if ctx.reach(&node)? {
-                self.ask_at.remove(&seat);
-                ctx.send(node, body, Purpose::Committee { batch, seat });
+                self.ask_at.remove(&(seat, ask));
+                ctx.send(node, body, Purpose::Committee { batch, seat, ask });
             } else {
-                self.ask_at.insert(seat, ctx.now + RETRY_MS);
+                self.ask_at.insert((seat, ask), ctx.now + RETRY_MS);
             }
         }
         Ok(())
@@ -179,10 +216,11 @@ impl Led {
         ctx: &Context<'_>,
         batch: BatchId,
         seat: usize,
+        ask: Ask,
     ) -> Result<Option<rpc_request::Body>, StoreError> {
-        let (task, window) = (batch.task.to_vec(), batch.window);
-        Ok(match &self.stage {
-            Stage::Keys(shares) if !shares.contains_key(&seat) => {
+        Ok(match (&self.stage, ask) {
+            (Stage::Keys(shares), Ask::Key) if !shares.contains_key(&seat) => {
+                let (task, window) = (batch.task.to_vec(), batch.window);
                 let share = Vec::new();
                 Some(rpc_request::Body::VerifyKeyShare(wire::VerifyKeyShare {
                     task,
@@ -190,35 +228,11 @@ impl Led {
                     share,
                 }))
             }
-            Stage::Verifying(verifying) => match &verifying.step {
-                Step::Init(answers) if !answers.contains_key(&seat) => {
-                    let own = |report: &Report| report.for_seat(seat).map(|r| r.to_wire());
-                    let reports = verifying.full.iter().filter_map(own).collect();
-                    let verify_key = verifying.key.to_vec();
-                    let init = wire::VerifyInit {
-                        task,
-                        window,
-                        verify_key,
-                        reports,
-                    };
-                    Some(rpc_request::Body::VerifyInit(init))
-                }
-                Step::Finish { messages, answers } if !answers.contains_key(&seat) => {
-                    let message = |(id, message): (&ReportId, &Vec<u8>)| wire::VerifyMessage {
-                        report_id: id.to_vec(),
-                        message: message.clone(),
-                    };
-                    let messages = messages.iter().map(message).collect();
-                    Some(rpc_request::Body::VerifyFinish(wire::VerifyFinish {
-                        task,
-                        window,
-                        messages,
-                    }))
-                }
-                _ => None,
-            },
-            Stage::Concluding(agreed) if !agreed.contains(&seat) => Concluded::load(&ctx.view, batch)?
-                .map(|concluded| rpc_request::Body::Conclude(concluded.to_wire(batch))),
+            (Stage::Verifying(verifying), ask) => verifying.question(batch, seat, ask),
+            (Stage::Concluding(agreed), Ask::Conclude) if !agreed.contains(&seat) => {
+                Concluded::load(&ctx.view, batch)?
+                    .map(|concluded| rpc_request::Body::Conclude(concluded.to_wire(batch)))
+            }
             _ => None,
         })
     }
@@ -231,39 +245,9 @@ impl Led {
         true
     }
 
-    pub(super) fn outcomes(&mut self, seat: usize, outcomes: &wire::VerifyOutcomes) -> bool {
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return false;
-        };
-        match &mut verifying.step {
-            Step::Init(answers) => {
-                let Some(answer) = read_outcomes(outcomes) else {
-                    return false;
-                };
-                let complete = verifying
-                    .full
-                    .iter()
-                    .all(|r| answer.contains_key(&r.metadata.report_id));
-                if complete {
-                    answers.insert(seat, answer);
-                }
-                complete
-            }
-            Step::Finish { messages, answers } => {
-                let Some(answer) = read_outcomes(outcomes) else {
-                    return false;
-                };
-                let complete = messages.keys().all(|id| answer.contains_key(id));
-                if complete {
-                    let passed = answer
-                        .into_iter()
-                        .filter(|(_, o)| o.is_ok())
-                        .map(|(id, _)| id)
-                        .collect();
-                    answers.insert(seat, passed);
-                }
-                complete
-            }
+    pub(super) fn outcomes(&mut self, seat: usize, ask: Ask, outcomes: &wire::VerifyOutcomes) -> bool {
+        match &mut self.stage {
+            Stage::Verifying(verifying) => verifying.outcomes(seat, ask, outcomes),
             _ => true,
         }
     }
@@ -276,62 +260,6 @@ impl Led {
         true
     }
 
-    pub(super) fn own_init(&mut self, results: Vec<Initiated>) {
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return;
-        };
-        let Step::Init(answers) = &mut verifying.step else {
-            return;
-        };
-        let mut own = BTreeMap::new();
-        for (report, result) in verifying.chunk.iter().zip(results) {
-            let id = report.metadata.report_id;
-            let outcome = match result {
-                Ok((state, share)) => {
-                    self.states.insert(id, state);
-                    Ok(share)
-                }
-                Err(Fault::Seal) => Err(RejectionReason::Seal),
-                Err(Fault::Proof) => Err(RejectionReason::Proof),
-            };
-            own.insert(id, outcome);
-        }
-        answers.insert(0, own);
-    }
-
-    pub(super) fn own_combined(
-        &mut self,
-        ctx: &mut Context<'_>,
-        batch: BatchId,
-        results: Vec<Option<(Vec<u8>, Vec<u8>)>>,
-    ) {
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return;
-        };
-        let Step::Combine(ids) = &verifying.step else {
-            return;
-        };
-        let mut writes = Batch::new();
-        let mut messages = BTreeMap::new();
-        for (id, result) in ids.iter().zip(results) {
-            match result {
-                Some((message, output)) => {
-                    seat::put(&mut writes, batch, seat::OUTPUT, id.as_bytes(), output);
-                    messages.insert(*id, message);
-                }
-                None => {
-                    verifying.concluded.rejected.insert(*id, RejectionReason::Proof);
-                }
-            }
-        }
-        ctx.persist(writes);
-        verifying.step = Step::Finish {
-            messages,
-            answers: BTreeMap::new(),
-        };
-        self.ask_helpers(ctx.now);
-    }
-
     /// Goes on as far as the answers allow.
     pub(super) fn advance(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
         let seats = self.task.committee.len();
@@ -340,21 +268,17 @@ impl Led {
                 let shares = std::mem::take(shares);
                 self.verify(ctx, batch, &shares)?;
             }
-            Stage::Verifying(verifying) => match &verifying.step {
-                Step::Init(answers) if answers.len() == seats => self.combine(ctx, batch),
-                Step::Finish { answers, .. } if answers.len() + 1 == seats => {
-                    self.finish_chunk();
-                    self.next_chunk(ctx, batch)?;
-                }
-                _ => {}
-            },
             Stage::Concluding(agreed) if agreed.len() + 1 == seats => self.stage = Stage::Done,
             _ => {}
+        }
+        self.advance_chunks(ctx, batch)?;
+        if matches!(&self.stage, Stage::Verifying(verifying) if verifying.is_over()) {
+            self.conclude(ctx, batch)?;
         }
         self.ask(ctx, batch)
     }
 
-    /// All parts of the verification key are here: it is fixed, and the first chunk starts.
+    /// All parts of the verification key are here: it is fixed, and verification starts.
     fn verify(
         &mut self,
         ctx: &mut Context<'_>,
@@ -378,107 +302,20 @@ impl Led {
                 key
             }
         };
-        let waiting = reports(&ctx.view, batch)?.into_keys().collect();
-        let verifying = Verifying {
-            key,
-            waiting,
-            ..Verifying::default()
-        };
-        self.stage = Stage::Verifying(Box::new(verifying));
-        self.next_chunk(ctx, batch)
+        self.stage = Stage::Verifying(Box::new(Verifying::new(key)));
+        Ok(())
     }
 
-    fn next_chunk(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return Ok(());
-        };
-        if verifying.waiting.is_empty() {
-            return self.conclude(ctx, batch);
-        }
-        let count = verifying.waiting.len().min(CHUNK);
-        let ids: Vec<ReportId> = verifying.waiting.drain(..count).collect();
-        let contributors = reports(&ctx.view, batch)?;
-        verifying.full.clear();
-        for id in ids {
-            let Some(contributor) = contributors.get(&id) else {
-                continue;
-            };
-            verifying
-                .full
-                .extend(held(&ctx.view, batch, contributor)?.map(|(_, report)| report));
-        }
-        verifying.chunk = verifying.full.iter().filter_map(|r| r.for_seat(0)).collect();
-        verifying.step = Step::Init(BTreeMap::new());
-        self.states.clear();
-        let job = Job::VerifyInit {
-            shape: params::shape(&self.task),
-            seat: 0,
-            verify_key: verifying.key,
-            hpke: ctx.keys().hpke.clone(),
-            reports: verifying.chunk.clone(),
-        };
-        ctx.compute(job, Work::LeaderInit(batch));
-        self.ask_helpers(ctx.now);
-        self.ask(ctx, batch)
-    }
-
-    /// Every seat's first answers are in: reports that all passed are combined.
-    fn combine(&mut self, ctx: &mut Context<'_>, batch: BatchId) {
-        let seats = self.task.committee.len();
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return;
-        };
-        let Step::Init(answers) = std::mem::take(&mut verifying.step) else {
-            return;
-        };
-        let (mut ids, mut inputs) = (Vec::new(), Vec::new());
-        for report in &verifying.chunk {
-            let id = report.metadata.report_id;
-            let outcomes: Vec<_> = (0..seats).filter_map(|s| answers.get(&s)?.get(&id)).collect();
-            let refused = outcomes.iter().find_map(|o| o.as_ref().err());
-            let shares: Vec<Vec<u8>> = outcomes.iter().filter_map(|o| o.as_ref().ok()).cloned().collect();
-            match (refused, self.states.get(&id)) {
-                (None, Some(state)) if shares.len() == seats => {
-                    ids.push(id);
-                    inputs.push((state.clone(), shares));
-                }
-                (reason, _) => {
-                    let reason = reason.copied().unwrap_or(RejectionReason::Malformed);
-                    verifying.concluded.rejected.insert(id, reason);
-                }
-            }
-        }
-        verifying.step = Step::Combine(ids);
-        let job = Job::Combine {
-            shape: params::shape(&self.task),
-            batch,
-            reports: inputs,
-        };
-        ctx.compute(job, Work::Combine(batch));
-    }
-
-    /// Every helper finished the chunk: what all accepted is accepted.
-    fn finish_chunk(&mut self) {
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return;
-        };
-        let Step::Finish { messages, answers } = std::mem::take(&mut verifying.step) else {
-            return;
-        };
-        for id in messages.into_keys() {
-            if answers.values().all(|passed| passed.contains(&id)) {
-                verifying.concluded.accepted.push(id);
-            } else {
-                verifying.concluded.rejected.insert(id, RejectionReason::Proof);
-            }
-        }
-    }
-
+    /// Every report is decided.
     fn conclude(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
-        let Stage::Verifying(verifying) = &mut self.stage else {
-            return Ok(());
-        };
-        let mut concluded = std::mem::take(&mut verifying.concluded);
+        let mut concluded = Concluded::default();
+        inbox::each(&ctx.view, batch, |taken| match taken.body {
+            Body::Decided(id, Ok(())) => concluded.accepted.push(id),
+            Body::Decided(id, Err(reason)) => {
+                concluded.rejected.insert(id, reason);
+            }
+            Body::Waiting(_) => {}
+        })?;
         concluded.accepted.sort_unstable();
         let accepted = u64::try_from(concluded.accepted.len()).unwrap_or(u64::MAX);
         let mut writes = Batch::new();
@@ -496,21 +333,7 @@ impl Led {
             reports: accepted,
         });
         self.stage = Stage::Concluding(BTreeSet::new());
-        self.ask_helpers(ctx.now);
-        self.ask(ctx, batch)
+        self.ask_helpers(ctx.now, Ask::Conclude);
+        Ok(())
     }
-}
-
-type Outcomes = BTreeMap<ReportId, Result<Vec<u8>, RejectionReason>>;
-
-fn read_outcomes(outcomes: &wire::VerifyOutcomes) -> Option<Outcomes> {
-    let one = |o: &wire::VerifyOutcome| {
-        let id = ReportId::from_slice(&o.report_id).ok()?;
-        let outcome = match o.rejection {
-            0 => Ok(o.verifier_share.clone()),
-            number => Err(RejectionReason::from_number(number)?),
-        };
-        Some((id, outcome))
-    };
-    outcomes.outcomes.iter().map(one).collect()
 }

@@ -1,0 +1,370 @@
+//! The joint verification of a batch (design §7.3): each chunk of reports is started by every seat,
+//! combined by the leader, finished by every helper; then its verdicts are durable. Chunks do not wait for
+//! each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use fieldmark_protocol::aggregation::{BatchId, RejectionReason};
+use fieldmark_protocol::machine::{Batch, StoreError};
+use fieldmark_protocol::report::SeatReport;
+use fieldmark_protocol::wire::rpc_request;
+use fieldmark_protocol::{PublicKey, ReportId, wire};
+
+use super::CHUNKS_MAX;
+use super::inbox::{self, Body};
+use super::led::{Led, Stage};
+use crate::compute::{Fault, Initiated, Job};
+use crate::context::{Ask, Context, Work};
+use crate::params;
+use crate::seat;
+
+/// What a seat said of each report: a verifier share, or why not.
+type Outcomes = BTreeMap<ReportId, Result<Vec<u8>, RejectionReason>>;
+
+/// The verification of one batch.
+#[derive(Debug)]
+pub(super) struct Verifying {
+    key: [u8; 32],
+    /// The last contributor whose report is in a chunk.
+    read: Option<PublicKey>,
+    /// Whether no report is left to put into a chunk.
+    all_read: bool,
+    chunks: BTreeMap<u64, Chunk>,
+    numbered: u64,
+}
+
+/// Some reports on their way.
+#[derive(Debug)]
+struct Chunk {
+    reports: Vec<Queued>,
+    /// This seat's verification states.
+    states: BTreeMap<ReportId, Vec<u8>>,
+    rejected: BTreeMap<ReportId, RejectionReason>,
+    step: Step,
+}
+
+/// One report of a chunk, without the leader's own share, which is with the job.
+#[derive(Debug)]
+struct Queued {
+    id: ReportId,
+    contributor: PublicKey,
+    received_at_ms: u64,
+    /// What the helpers get to see, seat 1 first.
+    helpers: Vec<SeatReport>,
+}
+
+/// Which answers are in, by seat (in the first step the leader's own included).
+#[derive(Debug)]
+enum Step {
+    Init(BTreeMap<usize, Outcomes>),
+    Combine(Vec<ReportId>),
+    Finish {
+        messages: BTreeMap<ReportId, Vec<u8>>,
+        answers: BTreeMap<usize, BTreeSet<ReportId>>,
+    },
+}
+
+impl Verifying {
+    pub(super) fn new(key: [u8; 32]) -> Self {
+        Self {
+            key,
+            read: None,
+            all_read: false,
+            chunks: BTreeMap::new(),
+            numbered: 0,
+        }
+    }
+
+    /// Whether every report is decided.
+    pub(super) fn is_over(&self) -> bool {
+        self.all_read && self.chunks.is_empty()
+    }
+
+    /// What a helper has still to be asked, if anything.
+    pub(super) fn question(&self, batch: BatchId, seat: usize, ask: Ask) -> Option<rpc_request::Body> {
+        let (task, window) = (batch.task.to_vec(), batch.window);
+        let chunk = self.chunks.get(&number(ask)?)?;
+        match (&chunk.step, ask) {
+            (Step::Init(answers), Ask::Init(_)) if !answers.contains_key(&seat) => {
+                let own = |queued: &Queued| queued.helpers.get(seat.checked_sub(1)?).map(SeatReport::to_wire);
+                Some(rpc_request::Body::VerifyInit(wire::VerifyInit {
+                    task,
+                    window,
+                    verify_key: self.key.to_vec(),
+                    reports: chunk.reports.iter().filter_map(own).collect(),
+                }))
+            }
+            (Step::Finish { messages, answers }, Ask::Finish(_)) if !answers.contains_key(&seat) => {
+                let message = |(id, message): (&ReportId, &Vec<u8>)| wire::VerifyMessage {
+                    report_id: id.to_vec(),
+                    message: message.clone(),
+                };
+                Some(rpc_request::Body::VerifyFinish(wire::VerifyFinish {
+                    task,
+                    window,
+                    messages: messages.iter().map(message).collect(),
+                }))
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes a helper's answer; false when it has to be asked again.
+    pub(super) fn outcomes(&mut self, seat: usize, ask: Ask, outcomes: &wire::VerifyOutcomes) -> bool {
+        let Some(chunk) = number(ask).and_then(|n| self.chunks.get_mut(&n)) else {
+            return true;
+        };
+        let Some(answer) = read_outcomes(outcomes) else {
+            return false;
+        };
+        match (&mut chunk.step, ask) {
+            (Step::Init(answers), Ask::Init(_)) => {
+                let complete = chunk.reports.iter().all(|r| answer.contains_key(&r.id));
+                if complete {
+                    answers.insert(seat, answer);
+                }
+                complete
+            }
+            (Step::Finish { messages, answers }, Ask::Finish(_)) => {
+                let complete = messages.keys().all(|id| answer.contains_key(id));
+                if complete {
+                    let passed = answer.into_iter().filter(|(_, o)| o.is_ok());
+                    answers.insert(seat, passed.map(|(id, _)| id).collect());
+                }
+                complete
+            }
+            _ => true,
+        }
+    }
+
+    pub(super) fn own_init(&mut self, chunk: u64, results: Vec<Initiated>) {
+        let Some(chunk) = self.chunks.get_mut(&chunk) else {
+            return;
+        };
+        let Step::Init(answers) = &mut chunk.step else {
+            return;
+        };
+        let mut own = BTreeMap::new();
+        for (report, result) in chunk.reports.iter().zip(results) {
+            let outcome = match result {
+                Ok((state, share)) => {
+                    chunk.states.insert(report.id, state);
+                    Ok(share)
+                }
+                Err(Fault::Seal) => Err(RejectionReason::Seal),
+                Err(Fault::Proof) => Err(RejectionReason::Proof),
+            };
+            own.insert(report.id, outcome);
+        }
+        answers.insert(0, own);
+    }
+
+    /// Puts the next reports into a chunk; returns them as this seat sees them.
+    fn read_chunk(
+        &mut self,
+        ctx: &Context<'_>,
+        batch: BatchId,
+        size: usize,
+    ) -> Result<Vec<SeatReport>, StoreError> {
+        let (mut reports, mut own) = (Vec::new(), Vec::new());
+        while reports.is_empty() && !self.all_read {
+            let page = inbox::following(&ctx.view, batch, self.read.as_ref(), size)?;
+            self.all_read = page.len() < size;
+            self.read = page.last().map(|t| t.contributor).or(self.read);
+            for taken in page {
+                let (id, contributor, received_at_ms) = (taken.id(), taken.contributor, taken.received_at_ms);
+                let Body::Waiting(report) = taken.body else {
+                    continue;
+                };
+                let mut seats = report.into_seats().into_iter();
+                own.extend(seats.next());
+                reports.push(Queued {
+                    id,
+                    contributor,
+                    received_at_ms,
+                    helpers: seats.collect(),
+                });
+            }
+        }
+        if !reports.is_empty() {
+            self.numbered += 1;
+            let chunk = Chunk {
+                reports,
+                states: BTreeMap::new(),
+                rejected: BTreeMap::new(),
+                step: Step::Init(BTreeMap::new()),
+            };
+            self.chunks.insert(self.numbered, chunk);
+        }
+        Ok(own)
+    }
+
+    /// The chunks that `ready` says have all answers of a step.
+    fn ready(&self, ready: impl Fn(&Step) -> bool) -> Vec<u64> {
+        let of = self.chunks.iter().filter(|(_, chunk)| ready(&chunk.step));
+        of.map(|(number, _)| *number).collect()
+    }
+}
+
+impl Chunk {
+    /// Every seat's first answers are in: what to combine, own state and all verifier shares by report.
+    fn combine(&mut self, seats: usize) -> Vec<(Vec<u8>, Vec<Vec<u8>>)> {
+        let mut inputs = Vec::new();
+        let Step::Init(mut answers) = std::mem::replace(&mut self.step, Step::Combine(Vec::new())) else {
+            return inputs;
+        };
+        let mut ids = Vec::new();
+        for Queued { id, .. } in &self.reports {
+            let outcomes = (0..seats).filter_map(|s| answers.get_mut(&s)?.remove(id));
+            let shares: Result<Vec<Vec<u8>>, RejectionReason> = outcomes.collect();
+            match (shares, self.states.remove(id)) {
+                (Ok(shares), Some(state)) if shares.len() == seats => {
+                    ids.push(*id);
+                    inputs.push((state, shares));
+                }
+                (shares, _) => {
+                    let reason = shares.err().unwrap_or(RejectionReason::Malformed);
+                    self.rejected.insert(*id, reason);
+                }
+            }
+        }
+        self.step = Step::Combine(ids);
+        inputs
+    }
+
+    /// Every helper finished: the verdicts, durable with what they replace.
+    fn verdicts(mut self, batch: BatchId) -> Batch {
+        let mut writes = Batch::new();
+        if let Step::Finish { messages, answers } = self.step {
+            for id in messages.into_keys() {
+                if !answers.values().all(|passed| passed.contains(&id)) {
+                    self.rejected.insert(id, RejectionReason::Proof);
+                }
+            }
+        }
+        for report in &self.reports {
+            let verdict = match self.rejected.get(&report.id) {
+                Some(reason) => Err(*reason),
+                None => Ok(()),
+            };
+            let place = (&report.contributor, report.received_at_ms, &report.id);
+            inbox::decide(&mut writes, batch, place, verdict);
+        }
+        writes
+    }
+}
+
+impl Led {
+    /// Messages and own output shares of a chunk: the helpers finish it.
+    pub(super) fn own_combined(
+        &mut self,
+        ctx: &mut Context<'_>,
+        batch: BatchId,
+        chunk: u64,
+        results: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+    ) {
+        let Stage::Verifying(verifying) = &mut self.stage else {
+            return;
+        };
+        let Some(held) = verifying.chunks.get_mut(&chunk) else {
+            return;
+        };
+        let Step::Combine(ids) = &held.step else {
+            return;
+        };
+        let mut writes = Batch::new();
+        let mut messages = BTreeMap::new();
+        for (id, result) in ids.iter().zip(results) {
+            match result {
+                Some((message, output)) => {
+                    seat::put(&mut writes, batch, seat::OUTPUT, id.as_bytes(), output);
+                    messages.insert(*id, message);
+                }
+                None => {
+                    held.rejected.insert(*id, RejectionReason::Proof);
+                }
+            }
+        }
+        ctx.persist(writes);
+        held.step = Step::Finish {
+            messages,
+            answers: BTreeMap::new(),
+        };
+        self.ask_helpers(ctx.now, Ask::Finish(chunk));
+    }
+
+    /// Moves every chunk as far as the answers allow, and starts others in place of those that are done.
+    pub(super) fn advance_chunks(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
+        let seats = self.task.committee.len();
+        let Stage::Verifying(verifying) = &mut self.stage else {
+            return Ok(());
+        };
+        let shape = params::shape(&self.task);
+        for number in verifying.ready(|step| matches!(step, Step::Init(a) if a.len() == seats)) {
+            let Some(chunk) = verifying.chunks.get_mut(&number) else {
+                continue;
+            };
+            let reports = chunk.combine(seats);
+            let job = Job::Combine {
+                shape,
+                batch,
+                reports,
+            };
+            let chunk = number;
+            ctx.compute(job, Work::Combine { batch, chunk });
+        }
+        let finished =
+            |step: &Step| matches!(step, Step::Finish { answers, .. } if answers.len() + 1 == seats);
+        for number in verifying.ready(finished) {
+            if let Some(chunk) = verifying.chunks.remove(&number) {
+                ctx.persist(chunk.verdicts(batch));
+            }
+        }
+        self.start_chunks(ctx, batch)
+    }
+
+    fn start_chunks(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
+        loop {
+            let size = self.sizes.chunk();
+            let Stage::Verifying(verifying) = &mut self.stage else {
+                return Ok(());
+            };
+            if verifying.all_read || verifying.chunks.len() >= CHUNKS_MAX {
+                return Ok(());
+            }
+            let reports = verifying.read_chunk(ctx, batch, size)?;
+            if reports.is_empty() {
+                return Ok(());
+            }
+            let (chunk, verify_key) = (verifying.numbered, verifying.key);
+            let job = Job::VerifyInit {
+                shape: params::shape(&self.task),
+                seat: 0,
+                verify_key,
+                hpke: ctx.keys().hpke.clone(),
+                reports,
+            };
+            ctx.compute(job, Work::LeaderInit { batch, chunk });
+            self.ask_helpers(ctx.now, Ask::Init(chunk));
+        }
+    }
+}
+
+fn number(ask: Ask) -> Option<u64> {
+    match ask {
+        Ask::Init(number) | Ask::Finish(number) => Some(number),
+        Ask::Key | Ask::Conclude => None,
+    }
+}
+
+fn read_outcomes(outcomes: &wire::VerifyOutcomes) -> Option<Outcomes> {
+    let one = |o: &wire::VerifyOutcome| {
+        let id = ReportId::from_slice(&o.report_id).ok()?;
+        let outcome = match o.rejection {
+            0 => Ok(o.verifier_share.clone()),
+            number => Err(RejectionReason::from_number(number)?),
+        };
+        Some((id, outcome))
+    };
+    outcomes.outcomes.iter().map(one).collect()
+}
