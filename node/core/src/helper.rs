@@ -89,7 +89,7 @@ impl Helper {
         inbound: InboundId,
         message: wire::VerifyInit,
     ) -> Answer<Option<rpc_response::Body>> {
-        let (batch, task, own) = match assigned(ctx, peer, &message.task, message.window)? {
+        let (batch, task, own) = match unconcluded(ctx, peer, &message.task, message.window)? {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
@@ -101,9 +101,6 @@ impl Helper {
                 RefusalCode::Rejected,
                 "another verification key was used for this batch before",
             );
-        }
-        if seat::get(&ctx.view, batch, seat::CONCLUDED, &[])?.is_some() {
-            return refused(RefusalCode::Closed, "the batch is concluded");
         }
         if message.reports.len() > CHUNK || self.pending.len() >= PENDING_MAX {
             return refused(RefusalCode::Retry, "too much at a time");
@@ -208,13 +205,10 @@ impl Helper {
         inbound: InboundId,
         message: &wire::VerifyFinish,
     ) -> Answer<Option<rpc_response::Body>> {
-        let (batch, task, _) = match assigned(ctx, peer, &message.task, message.window)? {
+        let (batch, task, _) = match unconcluded(ctx, peer, &message.task, message.window)? {
             Ok(found) => found,
             Err(refusal) => return Ok(Err(refusal)),
         };
-        if seat::get(&ctx.view, batch, seat::CONCLUDED, &[])?.is_some() {
-            return refused(RefusalCode::Closed, "the batch is concluded");
-        }
         if message.messages.len() > CHUNK || self.pending.len() >= PENDING_MAX {
             return refused(RefusalCode::Retry, "too much at a time");
         }
@@ -341,6 +335,22 @@ fn assigned(ctx: &Context<'_>, peer: PublicKey, task: &[u8], window: u64) -> Ans
         return refused(RefusalCode::Closed, "the batch was aborted");
     }
     Ok(Ok((batch, view.task, own)))
+}
+
+/// The same, for steps that come before the conclusion: what they would add is not needed any more.
+fn unconcluded(
+    ctx: &Context<'_>,
+    peer: PublicKey,
+    task: &[u8],
+    window: u64,
+) -> Answer<(BatchId, Task, usize)> {
+    let assigned = assigned(ctx, peer, task, window)?;
+    if let Ok((batch, ..)) = &assigned
+        && seat::get(&ctx.view, *batch, seat::CONCLUDED, &[])?.is_some()
+    {
+        return refused(RefusalCode::Closed, "the batch is concluded");
+    }
+    Ok(assigned)
 }
 
 /// This node's part of the verification key, drawn once.
