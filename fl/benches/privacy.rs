@@ -16,6 +16,8 @@ use serde_json::json;
 
 #[path = "privacy/accountants.rs"]
 mod accountants;
+#[path = "privacy/samplers.rs"]
+mod samplers;
 
 /// One number beside its baseline.
 struct Row {
@@ -66,4 +68,5 @@ fn median(values: &mut [f64]) -> f64 {
 fn main() {
     let as_json = std::env::args().any(|argument| argument == "--json");
     accountants::rows(&mut |row| row.print(as_json));
+    samplers::rows(&mut |row| row.print(as_json));
 }

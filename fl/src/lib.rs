@@ -7,15 +7,20 @@
 //! k noisy shares is read as scores with intervals ([`interval`]), rank sets ([`rank`]) and a
 //! table ([`board`]).
 //!
+//! Other mechanisms (randomised response, values on a grid, adaptive clipping, tree sums) are in
+//! [`mechanism`]; [`audit`] bounds the ε of any mechanism from below by running it.
+//!
 //! Everything here is pure: no socket, file, clock, thread or entropy of its own; randomness
 //! arrives as seeds or generators. What the package deliberately does not know: identities,
 //! signatures, records of the ledger and wire messages.
 
+pub mod audit;
 pub mod board;
 pub mod budget;
 pub mod corrupt;
 pub mod interval;
 pub mod jobs;
+pub mod mechanism;
 pub mod noise;
 pub mod normal;
 pub mod privacy;

@@ -148,14 +148,17 @@ impl Table {
         let scale = ((points << NEAR_BITS) / columns) as u64;
         let scaled = |w: u64| ((u128::from(scale) * u128::from(w)) >> NEAR_BITS) as u64;
         let mut end = 0;
-        let mut blocks: Vec<Block> = (0..count)
-            .zip(&starts)
-            .map(|(k, &start)| {
-                end += scaled(start) + 1;
-                let last = above((k << width_log) + width - 1);
+        // The least value of a block of one integer is its first, of a wider one more than the next
+        // block's first.
+        let least = &starts[usize::from(width > 1)..];
+        let mut blocks: Vec<Block> = starts[..count as usize]
+            .iter()
+            .zip(least)
+            .map(|(&first, &least)| {
+                end += scaled(first) + 1;
                 Block {
                     end,
-                    floor: scaled(last.saturating_sub(2 * NEAR_ERROR)),
+                    floor: scaled(least.saturating_sub(2 * NEAR_ERROR)),
                 }
             })
             .collect();
