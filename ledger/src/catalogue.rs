@@ -43,6 +43,15 @@ impl Default for Query {
     }
 }
 
+/// A model: a name owned by an identity. Its releases are all those that bear both.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Model {
+    /// Who owns the name.
+    pub owner: PublicKey,
+    /// The name.
+    pub name: String,
+}
+
 /// A release as the catalogue shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReleaseView {
@@ -65,6 +74,15 @@ pub struct ReleaseView {
 }
 
 impl ReleaseView {
+    /// The model it is a version of.
+    #[must_use]
+    pub fn model(&self) -> Model {
+        Model {
+            owner: self.author,
+            name: self.release.name.clone(),
+        }
+    }
+
     /// `name@version`.
     #[must_use]
     pub fn label(&self) -> String {
@@ -102,6 +120,16 @@ pub fn by_author(store: &dyn Read, author: &PublicKey) -> Result<Vec<ReleaseView
         &index::all(store, Index::ReleasesByAuthor, &[author.as_bytes()])?,
     )?;
     newest_first(&mut found);
+    Ok(found)
+}
+
+/// Every release of a model, withdrawn ones too, newest first by the author's clock.
+///
+/// # Errors
+/// [`StoreError`] when the store fails or is damaged.
+pub fn of_model(store: &dyn Read, model: &Model) -> Result<Vec<ReleaseView>, StoreError> {
+    let mut found = by_author(store, &model.owner)?;
+    found.retain(|view| view.release.name == model.name);
     Ok(found)
 }
 

@@ -26,7 +26,9 @@
 //! | `h` task, id | | challenges of a task |
 //! | `M` name, 0, id | | challenges by name |
 //! | `B` task, window, kind, log, seq, id | author | committee records and aborts of a batch |
-//! | `I` kind, id | | releases and challenges by the start of their id |
+//! | `i` release, author, ~created, id | | issues on a release, by author, newest first |
+//! | `c` issue, author, ~created, id | | comments on an issue, by author, newest first |
+//! | `I` kind, id | | releases, challenges and issues by the start of their id |
 
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
@@ -56,6 +58,8 @@ pub(crate) enum Index {
     ChallengesByTask = b'h',
     ChallengesByName = b'M',
     Batches = b'B',
+    Issues = b'i',
+    Comments = b'c',
     Ids = b'I',
 }
 
@@ -110,6 +114,19 @@ impl Hit {
     /// The smallest key above this one: where a paged scan goes on.
     pub(crate) fn after(&self) -> Vec<u8> {
         [self.key.as_slice(), &[0]].concat()
+    }
+
+    /// The smallest key above all whose first `length` bytes are this one's: where a scan that has seen
+    /// enough of one group goes on. `None` when there can be none.
+    pub(crate) fn after_group(&self, length: usize) -> Option<Vec<u8>> {
+        let mut key = self.key.get(..length)?.to_vec();
+        while let Some(last) = key.pop() {
+            if let Some(next) = last.checked_add(1) {
+                key.push(next);
+                return Some(key);
+            }
+        }
+        None
     }
 
     fn damaged(&self, detail: impl std::fmt::Display) -> StoreError {
@@ -217,6 +234,15 @@ pub(crate) fn put(batch: &mut Batch, record: &Record) {
             );
             put(Index::Ids, &[&kind, id], &[]);
         }
+        Body::Issue(issue) => {
+            let release = issue.release.as_bytes();
+            put(Index::Issues, &[release, author, &newest_first, id], &[]);
+            put(Index::Ids, &[&kind, id], &[]);
+        }
+        Body::Comment(comment) => {
+            let issue = comment.issue.as_bytes();
+            put(Index::Comments, &[issue, author, &newest_first, id], &[]);
+        }
         _ => {}
     }
 }
@@ -265,5 +291,34 @@ mod tests {
         assert_eq!(hit.id().unwrap(), RecordId::new([9; 32]));
         assert_eq!(hit.seq().unwrap(), 7);
         assert_eq!(hit.author().unwrap(), PublicKey::new([5; 32]));
+    }
+
+    #[test]
+    fn the_layout_of_issues_and_comments_is_fixed() {
+        let newest_first = (u64::MAX - 0x0102).to_be_bytes();
+        let expected = |letter: u8| {
+            let (about, author) = ([1; 32], [2; 32]);
+            let created = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe, 0xfd];
+            [&[letter][..], &about, &author, &created, &[9; 32]].concat()
+        };
+        for (index, letter) in [(Index::Issues, b'i'), (Index::Comments, b'c')] {
+            let key = index.key(&[&[1; 32], &[2; 32], &newest_first, &[9; 32]]);
+            assert_eq!(key, expected(letter));
+            let hit = Hit { key, value: vec![] };
+            assert_eq!(hit.part(33).unwrap(), PublicKey::new([2; 32]));
+            assert_eq!(hit.id().unwrap(), RecordId::new([9; 32]));
+            let next = [&[letter][..], &[1; 32], &[2; 31], &[3]].concat();
+            assert_eq!(hit.after_group(65), Some(next));
+        }
+    }
+
+    #[test]
+    fn a_group_of_the_highest_bytes_is_followed_by_the_next_that_can_be() {
+        let hit = |key: &[u8]| Hit {
+            key: key.to_vec(),
+            value: vec![],
+        };
+        assert_eq!(hit(&[7, 0xff, 0xff, 1]).after_group(3), Some(vec![8]));
+        assert_eq!(hit(&[0xff, 0xff, 1]).after_group(2), None);
     }
 }

@@ -31,7 +31,7 @@
 //! | [`effect`] | which held records count |
 //! | [`index`] | the byte layout of the secondary indexes |
 //! | [`payload`] | checked payloads that belong to no task |
-//! | [`identity`], [`catalogue`], [`tasks`], [`batch`], [`board`] | the views |
+//! | [`identity`], [`catalogue`], [`issues`], [`tasks`], [`batch`], [`board`] | the views |
 
 pub mod batch;
 pub mod board;
@@ -39,6 +39,7 @@ pub mod catalogue;
 pub mod effect;
 pub mod identity;
 pub mod index;
+pub mod issues;
 pub mod log;
 pub mod payload;
 pub mod store;

@@ -11,6 +11,7 @@ use fieldmark_protocol::aggregation::{
 use fieldmark_protocol::challenge::Challenge;
 use fieldmark_protocol::decode::{self, DecodeError};
 use fieldmark_protocol::id::IdError;
+use fieldmark_protocol::issue::{Comment, Issue};
 use fieldmark_protocol::record::PAYLOAD_BYTES_MAX;
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Task;
@@ -187,6 +188,8 @@ pub enum Body {
     Share(AggregateShare),
     Aggregate(Aggregate),
     Abort(Abort),
+    Issue(Box<Issue>),
+    Comment(Comment),
 }
 
 impl Body {
@@ -215,6 +218,8 @@ impl Body {
             Kind::AggregateShare => AggregateShare::decode(payload).ok().map(Self::Share),
             Kind::Aggregate => Aggregate::decode(payload).ok().map(Self::Aggregate),
             Kind::Abort => Abort::decode(payload).ok().map(Self::Abort),
+            Kind::Issue => Issue::decode(payload).ok().map(|i| Self::Issue(Box::new(i))),
+            Kind::Comment => Comment::decode(payload).ok().map(Self::Comment),
             _ => None,
         }
     }
@@ -233,7 +238,7 @@ impl Body {
     }
 
     /// Ids of the records this one is about: a committee record's or challenge's task, a task's
-    /// releases, a withdrawal's release, a release's parent.
+    /// releases, a withdrawal's release, a release's parent, an issue's release, a comment's issue.
     #[must_use]
     pub fn cites(&self) -> Vec<RecordId> {
         match self {
@@ -241,6 +246,8 @@ impl Body {
             Self::Challenge(challenge) => vec![challenge.task],
             Self::Withdrawal(withdrawal) => vec![withdrawal.release],
             Self::Release(release) => release.parent.into_iter().collect(),
+            Self::Issue(issue) => vec![issue.release],
+            Self::Comment(comment) => vec![comment.issue],
             _ => self.batch().map(|batch| batch.task).into_iter().collect(),
         }
     }

@@ -23,6 +23,8 @@ pub enum Domain {
     Address,
     /// A node key agreeing to its certificate.
     Possession,
+    /// A message of a node to a webhook.
+    Webhook,
 }
 
 impl Domain {
@@ -33,6 +35,7 @@ impl Domain {
             Self::Receipt => b"fieldmark/v1/receipt\0",
             Self::Address => b"fieldmark/v1/address\0",
             Self::Possession => b"fieldmark/v1/possession\0",
+            Self::Webhook => b"fieldmark/v1/webhook\0",
         }
     }
 

@@ -11,6 +11,7 @@ pub mod challenge;
 pub mod decode;
 pub mod fork;
 pub mod id;
+pub mod issue;
 pub mod key;
 pub mod machine;
 pub mod manifest;
@@ -21,6 +22,7 @@ pub mod report;
 pub mod task;
 pub mod text;
 pub mod trust;
+pub mod webhook;
 
 pub use fieldmark_proto::v1 as wire;
 pub use id::{RecordId, ReportId};

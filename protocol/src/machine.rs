@@ -219,7 +219,7 @@ impl Batch {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Topic {
-    /// Profiles, certificates, releases, withdrawals.
+    /// Profiles, certificates, releases, withdrawals, issues, comments, endorsements.
     Releases,
     /// Signed node addresses.
     Heads,

@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use crate::RecordId;
 use crate::card::{Card, CardError};
 use crate::release::{Artifact, Release, ReleaseError, TensorSpec};
 
@@ -61,6 +62,8 @@ pub struct Model {
     /// What the outputs' last dimension means, in order.
     #[serde(default)]
     pub labels: Vec<String>,
+    /// Release record that this one descends from, in hex; boards and subscriptions compare the two.
+    pub parent: Option<RecordId>,
 }
 
 /// `[[input]]` or `[[output]]` of a manifest.
@@ -125,7 +128,7 @@ impl Manifest {
             tags: card.tags,
             task: card.task,
             summary: card.summary,
-            parent: None,
+            parent: self.model.parent,
         };
         release.check()?;
         Ok(release)
@@ -173,6 +176,14 @@ shape = [-1, 10]
         assert_eq!(release.license, "mit");
         assert_eq!(release.summary, "Reads digits.");
         assert_eq!(release.artifacts[0].path, "README.md");
+    }
+
+    #[test]
+    fn a_parent_is_a_record_id_in_hex() {
+        let with = |parent: &str| TEXT.replace("[model]", &format!("[model]\nparent = \"{parent}\""));
+        let parsed = Manifest::parse(&with(&"ab".repeat(32))).unwrap();
+        assert_eq!(parsed.model.parent, Some(RecordId::new([0xab; 32])));
+        assert!(Manifest::parse(&with("digits@1.0.0")).is_err());
     }
 
     #[test]

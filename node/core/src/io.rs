@@ -5,6 +5,7 @@
 use fieldmark_ledger::batch::Phase;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::challenge::Challenge;
+use fieldmark_protocol::issue::Issue;
 use fieldmark_protocol::machine::{Batch, Topic};
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Task;
@@ -201,6 +202,17 @@ pub enum Command {
         task: RecordId,
         /// Name of the dataset.
         dataset: String,
+    },
+    /// Sign and announce an issue on a release.
+    OpenIssue(Issue),
+    /// Sign and announce a comment on an issue.
+    Comment {
+        /// The Issue record.
+        issue: RecordId,
+        /// Markdown; may be empty when the state changes.
+        body: String,
+        /// Also reopen (`true`) or close (`false`) the issue.
+        opens: Option<bool>,
     },
     /// The owner changed whom it trusts.
     Trust(TrustPolicy),

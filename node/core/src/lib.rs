@@ -14,6 +14,7 @@ pub mod datasets;
 pub mod driver;
 pub mod helper;
 pub mod io;
+mod issues;
 pub mod leader;
 pub mod node;
 pub mod params;

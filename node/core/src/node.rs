@@ -17,6 +17,7 @@ use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
 use crate::helper::Helper;
 use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId};
+use crate::issues;
 use crate::leader::Leader;
 use crate::reveal::Reveal;
 use crate::rpc::{self, RefusalCode};
@@ -234,6 +235,8 @@ impl Parts<'_> {
                 delta,
             } => crate::datasets::add(ctx, &dataset, epsilon, delta)?,
             Command::Join { task, dataset } => self.contributor.join(ctx, self.blobs, task, &dataset)?,
+            Command::OpenIssue(issue) => issues::open(ctx, &issue)?,
+            Command::Comment { issue, body, opens } => issues::comment(ctx, issue, &body, opens)?,
             Command::Trust(trust) => {
                 ctx.shared.policy.trust = trust;
                 Ok(Reply::Recorded(Vec::new()))
