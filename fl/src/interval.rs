@@ -12,13 +12,16 @@
 //!   so the interval behaves near 0 and 1.
 //!
 //! Without squares the fraction is taken as 1, its largest possible value, and the score is
-//! marked conservative. Estimated variances carry noise themselves; one standard deviation of it
-//! is added. Numbers are computed in a fixed order with `libm` and rounded once, to 1e-6.
+//! marked conservative. Estimated variances carry noise themselves, which makes a normal interval
+//! cover too little; see [`raised`] for the correction. A score one of whose intervals ends at 0 or
+//! 1 is marked so, because such an interval covers more than it says. How often intervals cover is
+//! in `docs/coverage.md`. Numbers are computed in a fixed order with `libm` and rounded once, to
+//! 1e-6.
 //!
 //! Level: 95% for one score by itself. Comparing scores is the business of [`crate::rank`].
 
-use crate::normal::Z95;
-use libm::sqrt;
+use crate::normal::{Z95, cdf};
+use libm::{exp, sqrt};
 use serde::{Deserialize, Serialize};
 
 mod fieller;
@@ -35,8 +38,8 @@ pub use release::{Estimate, Release, ReleaseError};
 /// noise above zero.
 pub const RECORDS_SIGMAS_MIN: f64 = 5.0;
 
-/// How many standard deviations of their own noise estimated variances are raised by.
-pub(crate) const VARIANCE_MARGIN: f64 = 1.0;
+/// A margin is much from this part of the whole variance on: 2.5% of an interval's width.
+const VARIANCE_RAISE_MUCH: f64 = 0.05;
 
 /// Bounds of an interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -69,8 +72,12 @@ pub enum Score {
         noise: Interval,
         /// 95% interval for the population, from sampling and noise together.
         full: Interval,
-        /// Whether the worst-case correlation was assumed for want of squared scores.
+        /// Whether the intervals are wider than the 95% ask for, to be safe: the worst-case
+        /// correlation was assumed for want of squared scores, or an estimated variance or the
+        /// record count is so noisy that the margin for it widens an interval by more than 2.5%.
         conservative: bool,
+        /// Whether an end of one of the intervals is 0 or 1: it may then cover more than 95%.
+        bound: bool,
     },
     /// The score could not be estimated.
     NotEstimable {
@@ -85,6 +92,16 @@ impl Score {
         match self {
             Self::Estimated { value, .. } => Some(*value),
             Self::NotEstimable { .. } => None,
+        }
+    }
+
+    /// Whether an interval may cover more than 95%: it ends at 0 or 1, or is conservative.
+    pub fn marked(&self) -> bool {
+        match self {
+            Self::Estimated {
+                conservative, bound, ..
+            } => *conservative || *bound,
+            Self::NotEstimable { .. } => false,
         }
     }
 
@@ -112,12 +129,12 @@ pub fn slice_score(release: &Release, model: u16, slice: u16) -> Score {
 
 /// A model's field score: the mean of its rates over all slices.
 pub fn field_score(release: &Release, model: u16) -> Score {
-    let effect = design_effect(release, model);
+    let effect = design_effect(release, model, Z95);
     score(
         &release.field(model),
         &release.records(),
         effect.fraction,
-        effect.assumed,
+        effect.conservative,
     )
 }
 
@@ -166,17 +183,17 @@ fn score(half_sum: &Estimate, records: &Estimate, fraction: f64, conservative: b
         return not_estimable;
     };
     let rate = |theta: f64| Micro::from_f64((0.5 + theta).clamp(0.0, 1.0));
+    let between = |low, high| Interval {
+        low: rate(low),
+        high: rate(high),
+    };
+    let full = between(full.0.min(noise.0), full.1.max(noise.1));
     Score::Estimated {
         value: rate(ratio.value()),
-        noise: Interval {
-            low: rate(noise.0),
-            high: rate(noise.1),
-        },
-        full: Interval {
-            low: rate(full.0.min(noise.0)),
-            high: rate(full.1.max(noise.1)),
-        },
-        conservative,
+        noise: between(noise.0, noise.1),
+        full,
+        conservative: conservative || ratio.doubtful(Z95),
+        bound: full.low <= Micro(0) || full.high >= Micro(Micro::ONE),
     }
 }
 
@@ -185,24 +202,24 @@ fn score(half_sum: &Estimate, records: &Estimate, fraction: f64, conservative: b
 pub(crate) struct DesignEffect {
     /// Between 0 and 1.
     pub(crate) fraction: f64,
-    /// Whether 1 was assumed for want of squares.
-    pub(crate) assumed: bool,
+    /// Whether 1 was assumed for want of squares, or the margin is large.
+    pub(crate) conservative: bool,
 }
 
 /// Estimates the fraction from the squared per-record scores: Var(x) = E[x²] − E[x]², where the
-/// noise in E[x] biases its square by its variance, plus a margin for the noise in the estimate.
+/// noise in E[x] biases its square by its variance, [`raised`] for intervals of z deviations.
 /// Scores lie in 0..1, so the variance is at most the Bernoulli variance F(1 − F).
-pub(crate) fn design_effect(release: &Release, model: u16) -> DesignEffect {
+pub(crate) fn design_effect(release: &Release, model: u16, z: f64) -> DesignEffect {
     if release.schema().slices() == 1 {
         return DesignEffect {
             fraction: 1.0,
-            assumed: false,
+            conservative: false,
         };
     }
     let Some(squares) = release.squares(model) else {
         return DesignEffect {
             fraction: 1.0,
-            assumed: true,
+            conservative: true,
         };
     };
     let (records, field) = (release.records(), release.field(model));
@@ -210,21 +227,71 @@ pub(crate) fn design_effect(release: &Release, model: u16) -> DesignEffect {
     let theta = (field.value / n).clamp(-0.5, 0.5);
     let bernoulli = 0.25 - theta * theta;
     let (rate, square) = (0.5 + theta, 0.5 + squares.value / n);
-    let field_noise = (field.variance + theta * theta * records.variance) / (n * n);
+    let noise = field.variance + theta * theta * records.variance;
     let through_records = square - 0.5 - 2.0 * rate * theta;
-    let noise = squares.variance
+    let spread = squares.variance
         + 4.0 * rate * rate * field.variance
         + through_records * through_records * records.variance;
-    let variance = square - rate * rate + field_noise + VARIANCE_MARGIN * sqrt(noise) / n;
-    let fraction = if bernoulli > 1e-6 {
-        (variance / bernoulli).clamp(0.0, 1.0)
-    } else {
-        1.0
+    let variance = VarianceEstimate {
+        value: square - rate * rate + noise / (n * n),
+        deviation: sqrt(spread) / n,
+        most: bernoulli,
     };
+    let raised = raised(&variance, noise, n, z);
     DesignEffect {
-        fraction,
-        assumed: false,
+        fraction: if bernoulli > 1e-6 {
+            raised.value / bernoulli
+        } else {
+            1.0
+        },
+        conservative: raised.much,
     }
+}
+
+/// An estimated variance of one record's contribution.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct VarianceEstimate {
+    /// The estimate, which noise may have pushed outside its range.
+    pub(crate) value: f64,
+    /// Standard deviation of the noise in it.
+    pub(crate) deviation: f64,
+    /// The largest that it can be.
+    pub(crate) most: f64,
+}
+
+/// A variance with its margin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Raised {
+    /// Between 0 and the largest that it can be.
+    pub(crate) value: f64,
+    /// Whether the margin widens an interval by more than 2.5%.
+    pub(crate) much: bool,
+}
+
+/// A variance, within 0 and its largest value, such that intervals of z deviations cover what they
+/// should on average over the noise in it.
+///
+/// With V = `noise` + n·variance the whole variance under an interval, and ρ the relative
+/// deviation of its estimate, the interval misses E[2Φ(−z√(1 + ρW))] ≈ 2Φ(−z) + ρ²·zφ(z)·(z² + 1)/4
+/// (W standard normal). Raising V by its (z² + 1)/4·ρ² part makes up for that; it is the first
+/// term of Student's t with 2/ρ² degrees of freedom in place of the normal distribution. What an
+/// estimate near its largest value loses on average by being kept below it is added too.
+pub(crate) fn raised(variance: &VarianceEstimate, noise: f64, n: f64, z: f64) -> Raised {
+    let value = variance.value.clamp(0.0, variance.most);
+    let deviation = variance.deviation.max(1e-12);
+    let whole = (noise + n * value).max(1e-12);
+    let second_order = (z * z + 1.0) / 4.0 * n * deviation * deviation / whole;
+    let lost = deviation * mean_excess((variance.most - value) / deviation);
+    let raised = (value + second_order + lost).min(variance.most);
+    Raised {
+        value: raised,
+        much: n * (raised - value) > VARIANCE_RAISE_MUCH * whole,
+    }
+}
+
+/// E[(W − u)⁺] of a standard normal W.
+fn mean_excess(u: f64) -> f64 {
+    exp(-u * u / 2.0) / sqrt(2.0 * core::f64::consts::PI) - u * cdf(-u)
 }
 
 #[cfg(test)]

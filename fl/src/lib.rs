@@ -16,8 +16,10 @@
 
 pub mod audit;
 pub mod board;
+pub mod bradley_terry;
 pub mod budget;
 pub mod corrupt;
+pub mod coverage;
 pub mod interval;
 pub mod jobs;
 pub mod mechanism;

@@ -9,10 +9,11 @@
 //!
 //! A pair is compared by h = Σ(x_a − x_b) over records against zero, where the record count and
 //! its noise drop out; sampling variance is E[(x_a − x_b)²], its value under no difference, from
-//! the squared differences. Without them the worst case (√V_a + √V_b)² is used.
+//! the squared differences, raised for the noise in it as a score's variance is. Without them the
+//! worst case (√V_a + √V_b)² is used.
 
 use crate::interval::{
-    Estimate, Interval, Micro, Ratio, Release, Sampling, VARIANCE_MARGIN, design_effect, estimable,
+    Estimate, Interval, Micro, Ratio, Release, Sampling, VarianceEstimate, design_effect, estimable, raised,
 };
 use crate::normal::upper_quantile;
 use libm::sqrt;
@@ -113,7 +114,7 @@ fn compare(release: &Release, first: u16, second: u16, z: f64) -> Option<Compari
         value: one.value - other.value,
         variance: one.variance + other.variance,
     };
-    let (variance, conservative) = pair_variance(release, first, second, &numerator);
+    let (variance, conservative) = pair_variance(release, first, second, &numerator, z);
     let ratio = Ratio {
         numerator,
         denominator: records,
@@ -133,27 +134,42 @@ fn compare(release: &Release, first: u16, second: u16, z: f64) -> Option<Compari
 }
 
 /// E[(x_a − x_b)²] per record and whether the worst case stands in for it.
-fn pair_variance(release: &Release, first: u16, second: u16, numerator: &Estimate) -> (f64, bool) {
+fn pair_variance(
+    release: &Release,
+    first: u16,
+    second: u16,
+    numerator: &Estimate,
+    z: f64,
+) -> (f64, bool) {
     let records = release.records();
     let n = records.value;
     let least = (numerator.value / n) * (numerator.value / n);
-    let spread = sqrt(score_variance(release, first)) + sqrt(score_variance(release, second));
+    let spread = sqrt(score_variance(release, first, z)) + sqrt(score_variance(release, second, z));
     let worst = (least + spread * spread).min(1.0);
     match release.differences(first, second) {
         None => (worst, true),
         Some(squares) => {
             let mean = squares.value / n;
             let noise = squares.variance + mean * mean * records.variance;
-            let raised = 0.5 + mean + VARIANCE_MARGIN * sqrt(noise) / n;
-            (raised.max(least).min(worst.max(least)), false)
+            let variance = VarianceEstimate {
+                value: 0.5 + mean,
+                deviation: sqrt(noise) / n,
+                most: worst,
+            };
+            (
+                raised(&variance, numerator.variance, n, z)
+                    .value
+                    .max(least.min(worst)),
+                false,
+            )
         }
     }
 }
 
 /// Variance of a model's per-record score, from above.
-fn score_variance(release: &Release, model: u16) -> f64 {
+fn score_variance(release: &Release, model: u16, z: f64) -> f64 {
     let theta = (release.field(model).value / release.records().value).clamp(-0.5, 0.5);
-    design_effect(release, model).fraction * (0.25 - theta * theta)
+    design_effect(release, model, z).fraction * (0.25 - theta * theta)
 }
 
 #[cfg(test)]

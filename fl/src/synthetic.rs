@@ -4,9 +4,9 @@
 //! has a difficulty that all models share, an affinity per model and a trouble per slice; each
 //! contributor has its own severity. Model m is correct on slice s of a record of contributor c if
 //!
-//! `skill[m] − harshness[s] · severity[c] + √0.35·difficulty + √0.2·affinity[m] + √0.1·trouble[s] + √0.35·e > 0`
+//! `skill[m] − harshness[s] · severity[c] + √a·difficulty + √b·affinity[m] + √t·trouble[s] + √o·e > 0`
 //!
-//! with independent standard normal variables. Their weights sum to 1 in squares, so the true rate
+//! with independent standard normal variables. Their weights ([`Blend`]) sum to 1, so the true rate
 //! of a cell is Φ(skill − harshness·severity) exactly, whatever the correlations. The true rates
 //! returned are averages over the contributors of one population, weighted by their records: the
 //! population that a challenge's intervals are about.
@@ -20,14 +20,48 @@ use libm::{cos, log, sin, sqrt};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
-/// Variance shared by all models and slices of a record.
-const DIFFICULTY: f64 = 0.35;
-/// Variance shared by one model's slices of a record.
-const AFFINITY: f64 = 0.2;
-/// Variance shared by all models on one slice of a record.
-const TROUBLE: f64 = 0.1;
-/// Independent variance.
-const OWN: f64 = 0.35;
+/// Where the variance of a record's outcomes comes from: how strongly views and models agree.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Blend {
+    difficulty: f64,
+    affinity: f64,
+    trouble: f64,
+    own: f64,
+}
+
+impl Blend {
+    /// Least independent part: below it an outcome would not be random given the rest.
+    const OWN_MIN: f64 = 0.01;
+
+    /// Parts of the variance: shared by all models and slices of a record, by one model's slices,
+    /// by all models on one slice; the rest is independent, at least 0.01. Negative parts count as
+    /// zero, and parts that sum to more than 0.99 are scaled down to that.
+    #[must_use]
+    pub fn new(difficulty: f64, affinity: f64, trouble: f64) -> Self {
+        let parts = [difficulty, affinity, trouble].map(|part| part.max(0.0));
+        let sum: f64 = parts.iter().sum();
+        let scale = ((1.0 - Self::OWN_MIN) / sum.max(1e-9)).min(1.0);
+        let [difficulty, affinity, trouble] = parts.map(|part| part * scale);
+        Self {
+            difficulty,
+            affinity,
+            trouble,
+            own: 1.0 - sum * scale,
+        }
+    }
+}
+
+impl Default for Blend {
+    /// 0.35 of difficulty, 0.2 of affinity, 0.1 of trouble, 0.35 independent.
+    fn default() -> Self {
+        Self {
+            difficulty: 0.35,
+            affinity: 0.2,
+            trouble: 0.1,
+            own: 0.35,
+        }
+    }
+}
 
 /// A scenario: what is fixed before any record is drawn.
 ///
@@ -49,6 +83,8 @@ pub struct Scenario {
     pub records: u32,
     /// Whether outcomes carry confidences (costs time).
     pub confidences: bool,
+    /// How strongly views and models agree.
+    pub blend: Blend,
 }
 
 /// What a scenario yields for one seed.
@@ -71,6 +107,7 @@ impl Scenario {
             severity: vec![0.5, 0.8, 1.0, 1.2, 1.6],
             records: 240,
             confidences: false,
+            blend: Blend::default(),
         }
     }
 
@@ -122,16 +159,17 @@ impl Scenario {
     }
 
     fn record(&self, severity: f64, table: &PhiTable, draws: &mut Draws) -> RecordOutcome {
-        let difficulty = sqrt(DIFFICULTY) * draws.normal();
+        let blend = &self.blend;
+        let difficulty = sqrt(blend.difficulty) * draws.normal();
         let means: Vec<f64> = self
             .harshness
             .iter()
-            .map(|harshness| difficulty - harshness * severity + sqrt(TROUBLE) * draws.normal())
+            .map(|harshness| difficulty - harshness * severity + sqrt(blend.trouble) * draws.normal())
             .collect();
-        let own = 1.0 / sqrt(OWN);
+        let own = 1.0 / sqrt(blend.own);
         let mut outcome = RecordOutcome::default();
         for skill in &self.skill {
-            let level = skill + sqrt(AFFINITY) * draws.normal();
+            let level = skill + sqrt(blend.affinity) * draws.normal();
             let chances = means.iter().map(|mean| table.at((level + mean) * own));
             if self.confidences {
                 // A model as sure as its chance: well calibrated but for rounding.

@@ -21,10 +21,13 @@
 //! | `equivocator` | the adversary |
 //! | `checkers` | what must hold at the end |
 //! | `journal` | the event log |
+//! | `coverage` | the study of how often intervals and rank sets are right, without a network |
+//! | `parallel` | independent jobs on many cores |
 
 mod acquaintance;
 mod cast;
 mod checkers;
+mod coverage;
 mod disk;
 mod draws;
 mod equivocator;
@@ -33,6 +36,7 @@ mod host;
 mod journal;
 mod many;
 mod network;
+mod parallel;
 mod ports;
 mod queue;
 mod report;
@@ -42,6 +46,7 @@ mod world;
 
 use std::path::{Path, PathBuf};
 
+pub use coverage::{Coverage, CoverageOptions, CoverageRow, Range};
 pub use error::SimulationError;
 pub use many::{FAILURES_MAX, Many, run_many};
 pub use report::Report;

@@ -202,6 +202,7 @@ fn population(scenario: &Scenario, draws: &mut Draws) -> Vec<Vec<RecordOutcome>>
         severity: (0..scenario.companies).map(|_| 0.5 + draws.unit()).collect(),
         records: u32::try_from(plan.records * 3 / 4).unwrap_or(u32::MAX).max(2),
         confidences: plan.calibration,
+        blend: synthetic::Blend::default(),
     };
     let mut contributors = statistics.sample(draws.below(u64::MAX)).contributors;
     for outcomes in &mut contributors {

@@ -1,6 +1,14 @@
 //! Fieller's interval for a ratio of two independent noisy numbers, with sampling variance.
+//!
+//! Ratios are only looked at when the noisy denominator is [`RECORDS_SIGMAS_MIN`] deviations above
+//! zero, and that choice biases it upwards: a count that seems to be just large enough may well be
+//! smaller. The bound that a smaller count moves is therefore taken with the denominator's lower
+//! limit conditional on the choice (a truncated normal's), in the manner of Zou and Donner's method
+//! of variance estimates recovery (2008): its deviation is stretched by the ratio of that limit's
+//! distance to the usual one. From about eleven deviations on the stretch is 1.
 
-use super::Estimate;
+use super::{Estimate, RECORDS_SIGMAS_MIN};
+use crate::normal::ln_cdf;
 use libm::sqrt;
 
 /// The sampling variance per record, beside the noise.
@@ -40,9 +48,28 @@ impl Ratio {
         self
     }
 
-    /// All θ with (h − θn)² ≤ z²·(V_h + θ²·V_n + n·sampling(θ)): the roots of a quadratic.
-    /// Nothing if the set is not an interval, that is, if n is within z deviations of zero.
+    /// All θ with (h − θn)² ≤ z²·(V_h + θ²·V_n + n·sampling(θ)): the roots of a quadratic, with V_n
+    /// stretched on the side that fewer records would move. A side without a bound is infinite.
+    /// Nothing if n is within z deviations of zero.
     pub(crate) fn bounds(&self, z: f64, sampling: Sampling) -> Option<(f64, f64)> {
+        let plain = self.roots(z, sampling, 1.0)?;
+        let stretched = match stretch(&self.denominator, z) {
+            Some(1.0) => return Some(plain),
+            Some(factor) => self.roots(z, sampling, factor),
+            None => None,
+        }
+        .unwrap_or((f64::NEG_INFINITY, f64::INFINITY));
+        let low = if plain.0 < 0.0 { stretched.0 } else { plain.0 };
+        let high = if plain.1 > 0.0 { stretched.1 } else { plain.1 };
+        Some((low.min(plain.0), high.max(plain.1)))
+    }
+
+    /// Whether intervals are more than 2.5% wider because the count may be smaller than it seems.
+    pub(crate) fn doubtful(&self, z: f64) -> bool {
+        stretch(&self.denominator, z).is_none_or(|factor| factor > STRETCH_MUCH)
+    }
+
+    fn roots(&self, z: f64, sampling: Sampling, stretch: f64) -> Option<(f64, f64)> {
         let (h, n) = (self.numerator.value, self.denominator.value);
         let z2 = z * z;
         let (constant, quadratic) = match sampling {
@@ -50,7 +77,7 @@ impl Ratio {
             Sampling::Bernoulli { fraction } => (n * fraction / 4.0, -n * fraction),
             Sampling::Fixed { variance } => (n * variance, 0.0),
         };
-        let a = n * n - z2 * (self.denominator.variance + quadratic);
+        let a = n * n - z2 * (self.denominator.variance * stretch * stretch + quadratic);
         let c = h * h - z2 * (self.numerator.variance + constant);
         let discriminant = h * h * n * n - a * c;
         if a <= 0.0 || discriminant < 0.0 {
@@ -60,6 +87,42 @@ impl Ratio {
         Some(((h * n - root) / a, (h * n + root) / a))
     }
 }
+
+/// By how much the count's deviation is stretched downwards because it was only looked at above
+/// the threshold; nothing if it may be zero.
+///
+/// With the count x deviations above zero and d = x − threshold, the lower limit is y deviations
+/// below the count where Φ(−y) / Φ(d − y) = Φ(−z); without the choice it would be z below.
+fn stretch(records: &Estimate, z: f64) -> Option<f64> {
+    let deviation = sqrt(records.variance);
+    let seen = records.value / deviation.max(1e-9);
+    let above = seen - RECORDS_SIGMAS_MIN;
+    if above > NO_CHOICE_SIGMAS {
+        return Some(1.0);
+    }
+    let target = ln_cdf(-z);
+    let excess = |y: f64| ln_cdf(-y) - ln_cdf(above - y) - target;
+    if excess(seen) > 0.0 {
+        return None;
+    }
+    let (mut near, mut far) = (z, seen);
+    for _ in 0..BISECTIONS {
+        let middle = (near + far) / 2.0;
+        if excess(middle) > 0.0 {
+            near = middle;
+        } else {
+            far = middle;
+        }
+    }
+    Some(far / z)
+}
+
+/// A stretch that a reader should know of.
+const STRETCH_MUCH: f64 = 1.025;
+/// Deviations above the threshold from which the choice no longer matters.
+const NO_CHOICE_SIGMAS: f64 = 6.0;
+/// Halvings of an interval shorter than twelve: to 1e-11.
+const BISECTIONS: u32 = 40;
 
 #[cfg(test)]
 mod tests {

@@ -42,13 +42,14 @@ fn without_noise_scores_are_exact_and_sampling_remains() {
         noise,
         full,
         conservative,
+        bound,
     } = field_score(&release, 0)
     else {
         panic!("estimable");
     };
     assert_eq!(value, Micro(800_000));
     assert_eq!(width(noise), 0);
-    assert!(!conservative);
+    assert!(!conservative && !bound);
     // Both slices always agree, so the mean has the full Bernoulli variance: Wilson's interval.
     assert!(
         (full.low.0 - 774_100).abs() < 300 && (full.high.0 - 823_600).abs() < 300,
