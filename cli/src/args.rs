@@ -109,7 +109,7 @@ pub(crate) enum Command {
     Doctor,
     /// Rehearse a scenario in simulation
     #[command(
-        after_help = "Examples:\n  fieldmark simulate scenarios/partition.toml --seed 7\n  fieldmark simulate scenarios/committee.toml --seeds 1000"
+        after_help = "Examples:\n  fieldmark simulate scenarios/partition.toml --seed 7\n  fieldmark simulate scenarios/committee.toml --seeds 1000\n  fieldmark simulate --coverage --challenges 500"
     )]
     Simulate(Simulate),
     /// Print shell completions
@@ -411,8 +411,18 @@ pub(crate) struct Leaderboard {
 #[derive(Debug, Args)]
 pub(crate) struct Simulate {
     /// TOML file that describes the scenario
-    #[arg(value_name = "SCENARIO.toml")]
-    pub(crate) scenario: PathBuf,
+    #[arg(value_name = "SCENARIO.toml", required_unless_present = "coverage")]
+    pub(crate) scenario: Option<PathBuf>,
+    /// Instead of a scenario: how often intervals and rank sets are right, over all settings of
+    /// docs/coverage.md, which this prints
+    #[arg(long, conflicts_with_all = ["scenario", "seed", "seeds", "log"])]
+    pub(crate) coverage: bool,
+    /// Challenges of each structure in each setting of the coverage study
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "coverage", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    pub(crate) challenges: u64,
+    /// Threads of the coverage study [default: one per core]; the result is the same
+    #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
+    pub(crate) threads: usize,
     /// Seed; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -5,7 +5,8 @@
 //! byte-identical tables. Sorting for display is the reader's choice.
 
 use crate::interval::{
-    Interval, Micro, Release, ReleaseError, Score, calibration_gap, estimable, field_score, slice_score,
+    Interval, Micro, Release, ReleaseError, Score, Weights, calibration_gap, estimable, field_score,
+    slice_score,
 };
 use crate::normal::Z95;
 use crate::rank::{Comparison, RankSet, rank};
@@ -13,6 +14,10 @@ use crate::schema::{Schema, SchemaError, SchemaParams};
 use libm::sqrt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
+
+mod series;
+
+pub use series::{Series, SeriesTable, SeriesWindow, WindowScores};
 
 /// Everything a table is made of.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -122,22 +127,38 @@ pub struct ScoreTable {
 /// # Errors
 /// An invalid layout, the wrong number of names, or a vector that cannot be a complete sum.
 pub fn board(input: &BoardInput) -> Result<ScoreTable, BoardError> {
+    weighted_board(input, &Weights::equals(input.slices.len()))
+}
+
+/// Makes the table with field scores, rank sets and their intervals as the reader weights the
+/// slices.
+///
+/// # Errors
+/// As [`board`], and weights that are not one per slice.
+pub fn weighted_board(input: &BoardInput, weights: &Weights) -> Result<ScoreTable, BoardError> {
+    names("weights", input.slices.len(), weights.len())?;
     let schema = Schema::new(&input.schema)?;
     names("models", schema.models(), input.models.len())?;
     names("slices", schema.slices(), input.slices.len())?;
-    let release = Release::new(&schema, &input.aggregate, input.sigma_squared, input.aggregators)?;
-    let ranking = rank(&release);
+    let release =
+        Release::new(&schema, &input.aggregate, input.sigma_squared, input.aggregators)?.weighted(weights);
+    Ok(tabulate(&release, input))
+}
+
+/// The table of a release.
+fn tabulate(release: &Release, input: &BoardInput) -> ScoreTable {
+    let ranking = rank(release);
     let rows = (0..).zip(input.models.iter().zip(&ranking.sets));
-    Ok(ScoreTable {
+    ScoreTable {
         rows: rows
-            .map(|(model, (name, rank))| row(&release, input, model, name, *rank))
+            .map(|(model, (name, rank))| row(release, input, model, name, *rank))
             .collect(),
         comparisons: ranking.comparisons,
         separable: ranking.separable,
-        records: records(&release),
+        records: records(release),
         contributors: input.contributors,
-        influence: influence(&release),
-    })
+        influence: influence(release),
+    }
 }
 
 fn row(release: &Release, input: &BoardInput, model: u16, name: &str, rank: RankSet) -> Row {

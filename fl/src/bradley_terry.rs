@@ -190,7 +190,8 @@ fn check(models: usize, pairs: &[PairCount]) -> Result<(), FitError> {
                 models,
             });
         }
-        let sound = |count: Estimate| count.value.is_finite() && (0.0..f64::INFINITY).contains(&count.variance);
+        let sound =
+            |count: Estimate| count.value.is_finite() && (0.0..f64::INFINITY).contains(&count.variance);
         if !sound(pair.wins) || !sound(pair.losses) {
             return Err(FitError::Count { index });
         }
@@ -210,12 +211,15 @@ fn estimable(models: usize, pairs: &[PairCount]) -> Result<(), NotEstimable> {
     for at in 0..models {
         let model = index(at);
         let of = |pair: &&PairCount| pair.first == model || pair.second == model;
-        let (value, variance) = pairs.iter().filter(of).fold((0.0, 0.0), |(value, variance), pair| {
-            (
-                value + pair.wins.value + pair.losses.value,
-                variance + pair.wins.variance + pair.losses.variance,
-            )
-        });
+        let (value, variance) = pairs
+            .iter()
+            .filter(of)
+            .fold((0.0, 0.0), |(value, variance), pair| {
+                (
+                    value + pair.wins.value + pair.losses.value,
+                    variance + pair.wins.variance + pair.losses.variance,
+                )
+            });
         if value < 1.0 || value < RECORDS_SIGMAS_MIN * sqrt(variance) {
             return Err(NotEstimable::TooFewComparisons { model });
         }
@@ -290,7 +294,11 @@ impl Spread {
         let row = |model: usize| self.inverse.row(model);
         let weights: Vec<f64> = match b {
             None => row(a).to_vec(),
-            Some(b) => row(a).iter().zip(row(b)).map(|(one, other)| one - other).collect(),
+            Some(b) => row(a)
+                .iter()
+                .zip(row(b))
+                .map(|(one, other)| one - other)
+                .collect(),
         };
         let weight = |model: usize| weights.get(model).copied().unwrap_or(0.0);
         let (mut independent, mut added, mut noise) = (0.0, 0.0, 0.0);

@@ -12,7 +12,7 @@
 //! printing `docs/coverage.md` is the business of the simulator.
 
 use crate::interval::{Release, ReleaseError, Score, field_score, slice_score};
-use crate::noise::{NoiseError, discrete_gaussian};
+use crate::noise::{DiscreteGaussian, NoiseError, Ratio};
 use crate::privacy::{Delta, Epsilon, PrivacyError, calibrate};
 use crate::rank::rank;
 use crate::schema::{MeasureError, Measurement, Schema, SchemaError, SchemaParams, Statistics};
@@ -142,7 +142,8 @@ impl Study {
         for protection in protections {
             let (epsilon, delta) = (Epsilon::new(protection.epsilon)?, Delta::new(DELTA)?);
             let scale = calibrate(self.schema.l2_sensitivity_squared(), epsilon, delta)?;
-            scales.push((scale.sigma_squared, protection.aggregators));
+            let noise = DiscreteGaussian::new(Ratio::from(scale.sigma_squared))?;
+            scales.push((scale.sigma_squared, noise, protection.aggregators));
         }
         let mut tallies = vec![Tally::new(MODELS, SLICES); protections.len()];
         for challenge in challenges {
@@ -151,10 +152,12 @@ impl Study {
             let sum = Measurement::new(&self.schema, values)?;
             let pooled = self.pooled(&sum);
             let clear = self.schema.release(&sum);
-            for (stream, (&(sigma_squared, aggregators), tally)) in (1..).zip(scales.iter().zip(&mut tallies)) {
+            for (stream, ((sigma_squared, noise, aggregators), tally)) in
+                (1..).zip(scales.iter().zip(&mut tallies))
+            {
                 let mut rng = self.generator(records, challenge, stream);
-                let vector = noised(&clear, sigma_squared, aggregators, &mut rng)?;
-                let release = Release::new(&self.schema, &vector, sigma_squared, aggregators)?;
+                let vector = noised(&clear, noise, *aggregators, &mut rng);
+                let release = Release::new(&self.schema, &vector, *sigma_squared, *aggregators)?;
                 self.read(&release, &pooled, tally);
             }
         }
@@ -203,19 +206,12 @@ fn mean(rates: &[f64]) -> f64 {
 }
 
 /// The vector with every aggregator's noise.
-fn noised(
-    clear: &[i128],
-    sigma_squared: u64,
-    aggregators: u8,
-    rng: &mut ChaCha8Rng,
-) -> Result<Vec<i128>, NoiseError> {
-    let mut vector = clear.to_vec();
-    for value in &mut vector {
-        for _ in 0..aggregators {
-            *value += discrete_gaussian(sigma_squared, rng)?;
-        }
-    }
-    Ok(vector)
+fn noised(clear: &[i128], noise: &DiscreteGaussian, aggregators: u8, rng: &mut ChaCha8Rng) -> Vec<i128> {
+    let noisy = |&value: &i128| {
+        let added: i128 = (0..aggregators).map(|_| noise.sample(rng)).sum();
+        value + added
+    };
+    clear.iter().map(noisy).collect()
 }
 
 /// A whole number below `bound`; the bias of 2⁻³² does not matter here.

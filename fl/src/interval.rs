@@ -28,11 +28,14 @@ mod fieller;
 mod micro;
 mod plan;
 mod release;
+mod weights;
 
 pub(crate) use fieller::{Ratio, Sampling};
 pub use micro::Micro;
 pub use plan::{Expected, HalfWidth, expected_half_width};
 pub use release::{Estimate, Release, ReleaseError};
+pub(crate) use weights::weighted_deviation;
+pub use weights::{WEIGHT_MAX, Weights, WeightsError};
 
 /// A score is not estimable unless the noisy record count is this many standard deviations of its
 /// noise above zero.
@@ -209,7 +212,32 @@ pub(crate) struct DesignEffect {
 /// Estimates the fraction from the squared per-record scores: Var(x) = E[x²] − E[x]², where the
 /// noise in E[x] biases its square by its variance, [`raised`] for intervals of z deviations.
 /// Scores lie in 0..1, so the variance is at most the Bernoulli variance F(1 − F).
+///
+/// Of a mean with other than equal weights only bounds are known; see [`weighted_deviation`].
 pub(crate) fn design_effect(release: &Release, model: u16, z: f64) -> DesignEffect {
+    let equal = equal_design_effect(release, model, z);
+    let Some(weights) = release.weights() else {
+        return equal;
+    };
+    let n = release.records().value.max(1.0);
+    let bernoulli = |sum: Estimate| {
+        let theta = (sum.value / n).clamp(-0.5, 0.5);
+        0.25 - theta * theta
+    };
+    let mean = sqrt(equal.fraction * bernoulli(release.equal_field(model)));
+    let slices = (0..).take(release.schema().slices());
+    let each: Vec<f64> = slices
+        .map(|slice| sqrt(bernoulli(release.cell(model, slice))))
+        .collect();
+    let deviation = weighted_deviation(weights, mean, &each);
+    let most = bernoulli(release.field(model)).max(1e-6);
+    DesignEffect {
+        fraction: (deviation * deviation / most).min(1.0),
+        conservative: true,
+    }
+}
+
+fn equal_design_effect(release: &Release, model: u16, z: f64) -> DesignEffect {
     if release.schema().slices() == 1 {
         return DesignEffect {
             fraction: 1.0,
@@ -222,7 +250,7 @@ pub(crate) fn design_effect(release: &Release, model: u16, z: f64) -> DesignEffe
             conservative: true,
         };
     };
-    let (records, field) = (release.records(), release.field(model));
+    let (records, field) = (release.records(), release.equal_field(model));
     let n = records.value.max(1.0);
     let theta = (field.value / n).clamp(-0.5, 0.5);
     let bernoulli = 0.25 - theta * theta;

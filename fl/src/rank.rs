@@ -13,7 +13,8 @@
 //! worst case (√V_a + √V_b)² is used.
 
 use crate::interval::{
-    Estimate, Interval, Micro, Ratio, Release, Sampling, VarianceEstimate, design_effect, estimable, raised,
+    Estimate, Interval, Micro, Ratio, Release, Sampling, VarianceEstimate, Weights, design_effect, estimable,
+    raised, weighted_deviation,
 };
 use crate::normal::upper_quantile;
 use libm::sqrt;
@@ -42,7 +43,8 @@ pub struct Comparison {
     pub difference: Micro,
     /// Simultaneous interval of the difference; the pair is separated if it excludes zero.
     pub interval: Interval,
-    /// Whether the worst-case correlation was assumed for want of squared differences.
+    /// Whether the worst-case correlation was assumed, for want of squared differences or because of
+    /// the reader's weights.
     pub conservative: bool,
 }
 
@@ -134,18 +136,18 @@ fn compare(release: &Release, first: u16, second: u16, z: f64) -> Option<Compari
 }
 
 /// E[(x_a − x_b)²] per record and whether the worst case stands in for it.
-fn pair_variance(
-    release: &Release,
-    first: u16,
-    second: u16,
-    numerator: &Estimate,
-    z: f64,
-) -> (f64, bool) {
+fn pair_variance(release: &Release, first: u16, second: u16, numerator: &Estimate, z: f64) -> (f64, bool) {
     let records = release.records();
     let n = records.value;
     let least = (numerator.value / n) * (numerator.value / n);
     let spread = sqrt(score_variance(release, first, z)) + sqrt(score_variance(release, second, z));
     let worst = (least + spread * spread).min(1.0);
+    if let Some(weights) = release.weights() {
+        return (
+            weighted_pair(release, first, second, weights, worst).max(least.min(worst)),
+            true,
+        );
+    }
     match release.differences(first, second) {
         None => (worst, true),
         Some(squares) => {
@@ -164,6 +166,24 @@ fn pair_variance(
             )
         }
     }
+}
+
+/// A bound on E[(x_a − x_b)²] for weighted scores: from the squared differences of the plain means
+/// where they are there, and from how often two models can disagree on a slice at most.
+fn weighted_pair(release: &Release, first: u16, second: u16, weights: &Weights, worst: f64) -> f64 {
+    let n = release.records().value;
+    let rate = |model, slice| (0.5 + release.cell(model, slice).value / n).clamp(0.0, 1.0);
+    let disagree = |slice| {
+        let both = rate(first, slice) + rate(second, slice);
+        sqrt(both.min(2.0 - both))
+    };
+    let each: Vec<f64> = (0..).take(release.schema().slices()).map(disagree).collect();
+    let mean = release.differences(first, second).map_or(1.0, |squares| {
+        let noise = sqrt(squares.variance) / n;
+        sqrt((0.5 + squares.value / n + noise).clamp(0.0, 1.0))
+    });
+    let deviation = weighted_deviation(weights, mean, &each);
+    (deviation * deviation).min(worst)
 }
 
 /// Variance of a model's per-record score, from above.

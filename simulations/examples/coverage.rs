@@ -16,7 +16,11 @@ fn main() -> ExitCode {
     match Coverage::run(&options) {
         Ok(coverage) => {
             print!("{}", coverage.markdown());
-            if coverage.passed { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+            if coverage.passed {
+                ExitCode::SUCCESS
+            } else {
+                ExitCode::FAILURE
+            }
         }
         Err(error) => {
             eprintln!("{error}");

@@ -169,7 +169,8 @@ fn row(
     tallies: &[&Tally],
 ) -> CoverageRow {
     let cells: Vec<CellTally> = tallies.iter().flat_map(|tally| judged(tally)).collect();
-    let (marked, plain): (Vec<&CellTally>, Vec<&CellTally>) = cells.iter().partition(|cell| cell.marks() >= MARKED_SHARE);
+    let (marked, plain): (Vec<&CellTally>, Vec<&CellTally>) =
+        cells.iter().partition(|cell| cell.marks() >= MARKED_SHARE);
     let noise = range(plain.iter().map(|cell| cell.noise_coverage()));
     let full = range(plain.iter().map(|cell| cell.full_coverage()));
     let of_marked = marked
@@ -276,7 +277,12 @@ mod tests {
     fn the_page_has_every_setting_and_the_command_that_makes_it() {
         let page = run(2).markdown();
         assert!(page.contains("--challenges 4"));
-        assert_eq!(page.lines().filter(|line| line.starts_with("| 10,000 | 0.5 |")).count(), 3 * 8);
+        assert_eq!(
+            page.lines()
+                .filter(|line| line.starts_with("| 10,000 | 0.5 |"))
+                .count(),
+            3 * 8
+        );
     }
 
     #[test]

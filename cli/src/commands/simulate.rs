@@ -4,26 +4,45 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 
-use fieldmark_simulations::{Many, Options, Report, run_file_with, run_many};
+use fieldmark_simulations::{Coverage, CoverageOptions, Many, Options, Report, run_file_with, run_many};
 
 use crate::args::Simulate;
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
 
-/// `simulate`: fails when an invariant was violated.
+/// `simulate`: fails when an invariant was violated, or intervals cover too little or too much.
 pub(crate) fn simulate(args: &Simulate, out: &Output) -> anyhow::Result<()> {
-    let path = super::absolute(&args.scenario)?;
+    let Some(scenario) = &args.scenario else {
+        return coverage(args, out);
+    };
+    let path = super::absolute(scenario)?;
     match args.seeds {
-        Some(seeds) => many(args, &path, seeds, out),
-        None => one(args, &path, out),
+        Some(seeds) => many(args, scenario, &path, seeds, out),
+        None => one(args, scenario, &path, out),
     }
 }
 
-fn one(args: &Simulate, path: &Path, out: &Output) -> anyhow::Result<()> {
+fn coverage(args: &Simulate, out: &Output) -> anyhow::Result<()> {
+    let spinner = out.spinner("simulating challenges of 27 settings");
+    let options = CoverageOptions {
+        challenges: args.challenges,
+        threads: args.threads,
+    };
+    let coverage = Coverage::run(&options)?;
+    spinner.finish_and_clear();
+    out.result(&coverage, || coverage.markdown())?;
+    if coverage.passed {
+        return Ok(());
+    }
+    let message = "some figures are outside what is promised; few challenges make figures less exact";
+    Err(Failure::new(Exit::Failed, "violated", message).into())
+}
+
+fn one(args: &Simulate, scenario: &Path, path: &Path, out: &Output) -> anyhow::Result<()> {
     let spinner = out.spinner(&format!(
         "simulating {} with seed {}",
-        args.scenario.display(),
+        scenario.display(),
         args.seed
     ));
     let options = Options {
@@ -38,16 +57,16 @@ fn one(args: &Simulate, path: &Path, out: &Output) -> anyhow::Result<()> {
     let message = format!(
         "{} invariants were violated; replay with `fieldmark simulate {} --seed {}`",
         report.violations.len(),
-        args.scenario.display(),
+        scenario.display(),
         args.seed
     );
     Err(Failure::new(Exit::Failed, "violated", message).into())
 }
 
-fn many(args: &Simulate, path: &Path, seeds: u64, out: &Output) -> anyhow::Result<()> {
+fn many(args: &Simulate, scenario: &Path, path: &Path, seeds: u64, out: &Output) -> anyhow::Result<()> {
     let end = args.seed.checked_add(seeds);
     let end = end.ok_or_else(|| anyhow::anyhow!("the last seed would not fit into 64 bits"))?;
-    let what = format!("simulating {} with {seeds} seeds", args.scenario.display());
+    let what = format!("simulating {} with {seeds} seeds", scenario.display());
     let spinner = out.spinner(&what);
     let threads = thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
     let many = run_many(path, args.seed..end, threads, |done| {

@@ -66,7 +66,7 @@ impl Matrix {
                 let dot: f64 = (0..j).map(|k| row[k] * upper[k]).sum();
                 let rest = self.rows[i][j] - dot;
                 if i == j {
-                    if !(rest > 1e-12 * self.rows[i][i].abs()) {
+                    if rest.is_nan() || rest <= 1e-12 * self.rows[i][i].abs() {
                         return None;
                     }
                     row[j] = sqrt(rest);

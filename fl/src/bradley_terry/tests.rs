@@ -18,7 +18,9 @@ const BASEBALL: [[u16; 7]; 7] = [
 ];
 /// Its strengths, from an iteration of our own (minorise and maximise) to twelve digits; the book
 /// prints 1.58, 1.44, 1.29, 1.25, 1.11, 0.68 and 0 against the last.
-const BASEBALL_STRENGTHS: [f64; 7] = [0.531153, 0.386206, 0.244283, 0.197415, 0.057495, -0.366350, -1.050203];
+const BASEBALL_STRENGTHS: [f64; 7] = [
+    0.531153, 0.386206, 0.244283, 0.197415, 0.057495, -0.366350, -1.050203,
+];
 
 fn pair(first: u16, second: u16, wins: f64, losses: f64, variance: f64) -> PairCount {
     let count = |value| Estimate { value, variance };
@@ -71,13 +73,16 @@ fn tournament(strengths: &[f64], games: u32, sigma_squared: u64, seed: u64) -> V
     for a in 0..strengths.len() {
         for b in a + 1..strengths.len() {
             let p = 1.0 / (1.0 + exp(strengths[b] - strengths[a]));
-            let wins = (0..games).filter(|_| (rng.next_u32() as f64) < p * 2f64.powi(32)).count() as f64;
+            let wins = (0..games)
+                .filter(|_| (rng.next_u32() as f64) < p * 2f64.powi(32))
+                .count() as f64;
             let mut noise = || match sigma_squared {
                 0 => 0.0,
                 _ => discrete_gaussian(sigma_squared, &mut rng).unwrap() as f64,
             };
             let (w, l) = (wins + noise(), f64::from(games) - wins + noise());
-            pairs.push(pair(a as u16, b as u16, w, l, sigma_squared as f64));
+            let index = |at: usize| u16::try_from(at).unwrap();
+            pairs.push(pair(index(a), index(b), w, l, sigma_squared as f64));
         }
     }
     pairs
@@ -96,10 +101,17 @@ fn intervals_cover_true_strengths_with_and_without_noise() {
                 hits += u32::from(low <= truth && truth <= high);
                 trials += 1;
             }
-            right += u32::from((1..).zip(&fit.strengths).all(|(rank, s)| s.rank.best <= rank && rank <= s.rank.worst));
+            right += u32::from(
+                (1..)
+                    .zip(&fit.strengths)
+                    .all(|(rank, s)| s.rank.best <= rank && rank <= s.rank.worst),
+            );
         }
         let coverage = f64::from(hits) / f64::from(trials);
-        assert!((0.93..0.97).contains(&coverage), "{games} {sigma_squared}: {coverage}");
+        assert!(
+            (0.93..0.97).contains(&coverage),
+            "{games} {sigma_squared}: {coverage}"
+        );
         assert!(right >= 380, "{games} {sigma_squared}: {right} of 400");
     }
 }
@@ -109,7 +121,10 @@ fn equal_models_are_seldom_told_apart() {
     let wrong = (0..300)
         .filter(|&seed| {
             let pairs = tournament(&[0.0; 6], 50, 30, seed);
-            fit(6, &pairs, Dependence::Independent).unwrap().unwrap().separable
+            fit(6, &pairs, Dependence::Independent)
+                .unwrap()
+                .unwrap()
+                .separable
         })
         .count();
     assert!(wrong <= 22, "{wrong} of 300");
@@ -117,7 +132,11 @@ fn equal_models_are_seldom_told_apart() {
 
 #[test]
 fn a_model_that_never_lost_is_marked_and_stays_finite() {
-    let pairs = [pair(0, 1, 20.0, 0.0, 0.0), pair(1, 2, 8.0, 12.0, 0.0), pair(0, 2, 20.0, 0.0, 0.0)];
+    let pairs = [
+        pair(0, 1, 20.0, 0.0, 0.0),
+        pair(1, 2, 8.0, 12.0, 0.0),
+        pair(0, 2, 20.0, 0.0, 0.0),
+    ];
     let fit = fit(3, &pairs, Dependence::Independent).unwrap().unwrap();
     let separated: Vec<bool> = fit.strengths.iter().map(|s| s.separated).collect();
     assert_eq!(separated, [true, false, false]);
@@ -146,10 +165,22 @@ fn what_is_no_table_of_pairs_is_refused() {
     let refused = |models, pairs: &[PairCount]| fit(models, pairs, Dependence::Independent).unwrap_err();
     assert!(matches!(refused(0, &[]), FitError::Models { found: 0 }));
     assert!(matches!(refused(1, &[good]), FitError::Pair { index: 0, .. }));
-    assert!(matches!(refused(2, &[good, pair(1, 0, 1.0, 1.0, 0.0)]), FitError::Pair { index: 1, .. }));
-    assert!(matches!(refused(2, &[pair(1, 1, 1.0, 1.0, 0.0)]), FitError::Pair { .. }));
-    assert!(matches!(refused(2, &[pair(0, 1, f64::NAN, 1.0, 0.0)]), FitError::Count { index: 0 }));
-    assert!(matches!(refused(2, &[pair(0, 1, 1.0, 1.0, -1.0)]), FitError::Count { index: 0 }));
+    assert!(matches!(
+        refused(2, &[good, pair(1, 0, 1.0, 1.0, 0.0)]),
+        FitError::Pair { index: 1, .. }
+    ));
+    assert!(matches!(
+        refused(2, &[pair(1, 1, 1.0, 1.0, 0.0)]),
+        FitError::Pair { .. }
+    ));
+    assert!(matches!(
+        refused(2, &[pair(0, 1, f64::NAN, 1.0, 0.0)]),
+        FitError::Count { index: 0 }
+    ));
+    assert!(matches!(
+        refused(2, &[pair(0, 1, 1.0, 1.0, -1.0)]),
+        FitError::Count { index: 0 }
+    ));
 }
 
 #[test]

@@ -126,7 +126,10 @@ fn rotations(outcome: RecordOutcome) -> Vec<RecordOutcome> {
 /// Every combination of three models that are each right on three of five slices.
 fn balanced() -> Vec<RecordOutcome> {
     let row = |bits: u32| (0..5).map(|slice| bits >> slice & 1 == 1).collect::<Vec<bool>>();
-    let rows: Vec<_> = (0..32u32).filter(|bits| bits.count_ones() == 3).map(row).collect();
+    let rows: Vec<_> = (0..32u32)
+        .filter(|bits| bits.count_ones() == 3)
+        .map(row)
+        .collect();
     let mut outcomes = Vec::new();
     for first in &rows {
         for second in &rows {
@@ -189,6 +192,9 @@ impl Population {
                 }
             }
         }
-        sums.iter().take(self.entries).map(|&sum| u64::from(sum)).collect()
+        sums.iter()
+            .take(self.entries)
+            .map(|&sum| u64::from(sum))
+            .collect()
     }
 }

@@ -190,7 +190,9 @@ impl Tally {
     /// Adds the counts of other challenges of the same setting.
     pub fn merge(&mut self, other: &Self) {
         let pairs = self.fields.iter_mut().zip(&other.fields);
-        pairs.chain(self.slices.iter_mut().zip(&other.slices)).for_each(|(own, more)| own.merge(more));
+        pairs
+            .chain(self.slices.iter_mut().zip(&other.slices))
+            .for_each(|(own, more)| own.merge(more));
         self.ranks.merge(&other.ranks);
     }
 

@@ -13,9 +13,16 @@ fn study() -> Vec<(u32, Protection, Tally)> {
         let mut sum = vec![Tally::new(MODELS, SLICES); protections().len()];
         for study in &studies {
             let tallies = study.run(records, &protections(), 0..CHALLENGES).unwrap();
-            sum.iter_mut().zip(&tallies).for_each(|(sum, tally)| sum.merge(tally));
+            sum.iter_mut()
+                .zip(&tallies)
+                .for_each(|(sum, tally)| sum.merge(tally));
         }
-        all.extend(protections().into_iter().zip(sum).map(|(p, tally)| (records, p, tally)));
+        all.extend(
+            protections()
+                .into_iter()
+                .zip(sum)
+                .map(|(p, tally)| (records, p, tally)),
+        );
     }
     all
 }
@@ -38,13 +45,29 @@ fn every_setting_covers_what_it_claims() {
             }
             // Challenges share their noise between cells, so a setting's error is that of
             // some hundreds of independent trials: three points are about three deviations.
-            assert!(cell.noise_coverage() > 0.92, "{about}: noise {}", cell.noise_coverage());
-            assert!(cell.full_coverage() > 0.92, "{about}: full {}", cell.full_coverage());
+            assert!(
+                cell.noise_coverage() > 0.92,
+                "{about}: noise {}",
+                cell.noise_coverage()
+            );
+            assert!(
+                cell.full_coverage() > 0.92,
+                "{about}: full {}",
+                cell.full_coverage()
+            );
             if cell.marks() < 0.01 {
-                assert!(cell.full_coverage() < 0.98, "{about}: full {}", cell.full_coverage());
+                assert!(
+                    cell.full_coverage() < 0.98,
+                    "{about}: full {}",
+                    cell.full_coverage()
+                );
             }
         }
-        assert!(tally.ranks.confidence() > 0.93, "{about}: ranks {}", tally.ranks.confidence());
+        assert!(
+            tally.ranks.confidence() > 0.93,
+            "{about}: ranks {}",
+            tally.ranks.confidence()
+        );
     }
 }
 
@@ -53,7 +76,10 @@ fn parts_of_a_study_add_up_to_the_whole() {
     let study = Study::new(Structure::Field).unwrap();
     let whole = study.run(100, &protections(), 0..30).unwrap();
     let mut parts = study.run(100, &protections(), 17..30).unwrap();
-    for (sum, more) in parts.iter_mut().zip(study.run(100, &protections(), 0..17).unwrap()) {
+    for (sum, more) in parts
+        .iter_mut()
+        .zip(study.run(100, &protections(), 0..17).unwrap())
+    {
         sum.merge(&more);
     }
     assert_eq!(parts, whole);
@@ -78,5 +104,8 @@ fn equal_models_are_equal_and_balanced_records_never_vary() {
         assert_eq!(rates[0], rates[1]);
         assert_eq!(rates[1], rates[2]);
     }
-    assert_eq!(Study::new(Structure::Balanced).unwrap().true_slices()[0], vec![0.6; 5]);
+    assert_eq!(
+        Study::new(Structure::Balanced).unwrap().true_slices()[0],
+        vec![0.6; 5]
+    );
 }

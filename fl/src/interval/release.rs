@@ -1,5 +1,6 @@
 //! A released vector read as estimates with known noise.
 
+use super::Weights;
 use crate::schema::{Entry, EntryKind, Schema};
 use thiserror::Error;
 
@@ -45,6 +46,7 @@ pub struct Release {
     schema: Schema,
     values: Vec<f64>,
     noise_variance: f64,
+    weights: Option<Weights>,
 }
 
 impl Release {
@@ -59,6 +61,19 @@ impl Release {
         sigma_squared: u64,
         aggregators: u8,
     ) -> Result<Self, ReleaseError> {
+        Self::with_noise(
+            schema,
+            vector,
+            u128::from(sigma_squared) * u128::from(aggregators),
+        )
+    }
+
+    /// Takes a sum of several aggregates, or of one, with the whole variance of the noise in each
+    /// entry.
+    ///
+    /// # Errors
+    /// As [`Release::new`].
+    pub fn with_noise(schema: &Schema, vector: &[i128], noise_variance: u128) -> Result<Self, ReleaseError> {
         if vector.len() != schema.len() {
             return Err(ReleaseError::Length {
                 expected: schema.len(),
@@ -75,8 +90,26 @@ impl Release {
         Ok(Self {
             schema: schema.clone(),
             values: vector.iter().map(|&value| value as f64).collect(),
-            noise_variance: sigma_squared as f64 * f64::from(aggregators),
+            noise_variance: noise_variance as f64,
+            weights: None,
         })
+    }
+
+    /// The same release with field scores that weight the slices; equal weights change nothing.
+    #[must_use]
+    pub fn weighted(mut self, weights: &Weights) -> Self {
+        self.weights = Some(weights.clone()).filter(|weights| !weights.equal());
+        self
+    }
+
+    /// The reader's weights, unless they are equal.
+    pub fn weights(&self) -> Option<&Weights> {
+        self.weights.as_ref()
+    }
+
+    /// The variance of the noise in each entry.
+    pub fn noise_variance(&self) -> f64 {
+        self.noise_variance
     }
 
     /// Its layout.
@@ -100,8 +133,23 @@ impl Release {
         self.half_sum(EntryKind::Correct { model, slice }).unwrap_or(ZERO)
     }
 
-    /// Σ(x − ½) over records, where x is the part of slices in which the model is correct.
+    /// Σ(x − ½) over records, where x is the part of slices in which the model is correct, by weight.
     pub fn field(&self, model: u16) -> Estimate {
+        let Some(weights) = &self.weights else {
+            return self.equal_field(model);
+        };
+        let add = |sum: Estimate, (slice, weight): (u16, f64)| {
+            let cell = self.cell(model, slice);
+            Estimate {
+                value: sum.value + weight * cell.value,
+                variance: sum.variance + weight * weight * cell.variance,
+            }
+        };
+        (0..).zip(weights.shares()).fold(ZERO, add)
+    }
+
+    /// Σ(x − ½) over records, where x is the part of slices in which the model is correct.
+    pub(crate) fn equal_field(&self, model: u16) -> Estimate {
         let slices = self.schema.slices() as f64;
         let add = |sum: Estimate, slice| {
             let cell = self.cell(model, slice);

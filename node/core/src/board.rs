@@ -107,8 +107,11 @@ pub struct Cell {
     pub noise_lo: Option<Fixed>,
     /// Its upper end.
     pub noise_hi: Option<Fixed>,
-    /// Whether a worst case stands in for something not measured.
+    /// Whether the interval is wider than 95% ask for, to be safe: a worst case stands in for something
+    /// not measured, or a margin for noise in the estimates is large.
     pub conservative: bool,
+    /// Whether the interval ends at 0 or 1, so that it may cover more than 95%.
+    pub bound: bool,
 }
 
 /// One model's row.
@@ -277,16 +280,16 @@ const NO_CELL: Cell = Cell {
     noise_lo: None,
     noise_hi: None,
     conservative: false,
+    bound: false,
 };
 
 fn cell(score: &Score) -> Cell {
-    let conservative = matches!(
-        score,
+    let (conservative, bound) = match score {
         Score::Estimated {
-            conservative: true,
-            ..
-        }
-    );
+            conservative, bound, ..
+        } => (*conservative, *bound),
+        _ => (false, false),
+    };
     Cell {
         score: score.value().map(Fixed),
         lo: score.full().map(|i| Fixed(i.low)),
@@ -294,6 +297,7 @@ fn cell(score: &Score) -> Cell {
         noise_lo: score.noise().map(|i| Fixed(i.low)),
         noise_hi: score.noise().map(|i| Fixed(i.high)),
         conservative,
+        bound,
     }
 }
 

@@ -80,7 +80,8 @@ fn table<'a>(rows: impl Iterator<Item = &'a CoverageRow>) -> String {
             percent(row.marked),
             span(row.noise),
             span(row.full),
-            row.marked_least.map_or("–".to_owned(), |least| format!("≥ {}", percent(least))),
+            row.marked_least
+                .map_or("–".to_owned(), |least| format!("≥ {}", percent(least))),
             percent(row.ranks),
             percent(row.differences),
             percent(row.separated),

@@ -36,6 +36,7 @@ pub(crate) fn cell(score: f64, half: f64) -> Cell {
         noise_lo: Some(fixed((score - 0.6 * half).max(0.0))),
         noise_hi: Some(fixed((score + 0.6 * half).min(1.0))),
         conservative: false,
+        bound: false,
     }
 }
 
@@ -47,6 +48,7 @@ pub(crate) fn unknown() -> Cell {
         noise_lo: None,
         noise_hi: None,
         conservative: false,
+        bound: false,
     }
 }
 

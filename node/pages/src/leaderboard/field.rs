@@ -131,9 +131,12 @@ fn marks(row: &ModelRow) -> Markup {
     html! {
         @if row.withdrawn { " " span.badge.bad { span aria-hidden="true" { "✕" } " withdrawn" } }
         @if row.field.conservative {
-            " " abbr.badge title="A worst case stands in for something not measured: the interval is wider than needed." {
+            " " abbr.badge title="Wider than 95% ask for, to be safe: a worst case or a large margin stands in for what noise hides." {
                 "conservative"
             }
+        }
+        @if row.field.bound {
+            " " abbr.badge title="The interval ends at 0 or 1 and may cover more than 95%." { "at the end" }
         }
         @if let Some(author) = row.author { span.by { "by " code title=(author) { (author.short()) } } }
     }

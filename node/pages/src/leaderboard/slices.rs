@@ -37,7 +37,8 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>, digits: Digits) -> M
             h2 #slices { "Slices" }
             p.note {
                 "Score per condition with its 95% interval; the stronger the tint, the lower the score. ▼ marks each model's worst \
-                 slice. Intervals hold for one cell at a time."
+                 slice. Intervals hold for one cell at a time; one marked c or e is wider than 95% ask for (conservative) or ends \
+                 at 0 or 1, and may cover more."
             }
             div.scroll role="region" aria-labelledby="slices" tabindex="0" {
                 table.slices {
@@ -109,6 +110,7 @@ impl Table<'_> {
                     strong { (self.digits.score(score)) }
                     @if worst { span.mark { span aria-hidden="true" { "▼" } span.hidden { " worst slice" } } }
                     @if cell.conservative { abbr.mark title="conservative interval" { "c" } }
+                    @if cell.bound { abbr.mark title="the interval ends at 0 or 1" { "e" } }
                 }
                 svg.intervals.small width="100%" height="12" aria-hidden="true" {
                     line.track x1="0%" x2="100%" y1="6" y2="6" {}
