@@ -302,15 +302,17 @@ pub(crate) struct Raised {
 /// With V = `noise` + n·variance the whole variance under an interval, and ρ the relative
 /// deviation of its estimate, the interval misses E[2Φ(−z√(1 + ρW))] ≈ 2Φ(−z) + ρ²·zφ(z)·(z² + 1)/4
 /// (W standard normal). Raising V by its (z² + 1)/4·ρ² part makes up for that; it is the first
-/// term of Student's t with 2/ρ² degrees of freedom in place of the normal distribution. What an
+/// term of Student's t with 2/ρ² degrees of freedom in place of the normal distribution. More than z of
+/// the estimate's deviations is never added: the variance is hardly ever larger. What an
 /// estimate near its largest value loses on average by being kept below it is added too.
 pub(crate) fn raised(variance: &VarianceEstimate, noise: f64, n: f64, z: f64) -> Raised {
     let value = variance.value.clamp(0.0, variance.most);
     let deviation = variance.deviation.max(1e-12);
     let whole = (noise + n * value).max(1e-12);
     let second_order = (z * z + 1.0) / 4.0 * n * deviation * deviation / whole;
+    let margin = second_order.min(z * deviation);
     let lost = deviation * mean_excess((variance.most - value) / deviation);
-    let raised = (value + second_order + lost).min(variance.most);
+    let raised = (value + margin + lost).min(variance.most);
     Raised {
         value: raised,
         much: n * (raised - value) > VARIANCE_RAISE_MUCH * whole,
