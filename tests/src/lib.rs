@@ -6,6 +6,7 @@
 //! (`src/bin/fieldmark-leash.rs`) and in process groups of their own.
 
 mod answer;
+mod browser;
 mod digits;
 mod models;
 mod node;
@@ -17,6 +18,7 @@ mod spec;
 mod wait;
 
 pub use answer::{Answer, answer};
+pub use browser::{Browser, CHROMIUM, Page};
 pub use digits::{Digits, LABELS, PIXEL_MAX, SIDE};
 pub use models::{MODELS, Packages, packages, user_cache};
 pub use node::{Node, NodeOptions, Ready};

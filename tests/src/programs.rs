@@ -65,10 +65,16 @@ impl Programs {
     /// A command that starts `program` on a leash and in a process group of its own.
     #[must_use]
     pub fn command(&self, program: &str) -> Command {
+        self.leashed(&self.path(program))
+    }
+
+    /// A command that starts any program of this machine on a leash and in a process group of its own.
+    #[must_use]
+    pub fn leashed(&self, program: &Path) -> Command {
         let mut command = Command::new(self.folder.join(LEASH));
         command
             .arg(std::process::id().to_string())
-            .arg(self.path(program))
+            .arg(program)
             .process_group(0)
             .env_remove("FIELDMARK_DATA");
         command
