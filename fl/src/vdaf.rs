@@ -235,6 +235,14 @@ impl Vdaf {
         })
     }
 
+    /// Whether bytes have the form of a verifier share: the right length, and nothing but field elements.
+    /// Whether it is the right one only the proof tells.
+    pub fn is_verifier_share(&self, bytes: &[u8]) -> bool {
+        let read =
+            |shape| Prio3VerifierShare::<Field, SEED_BYTES>::get_decoded_with_param(&shape, bytes).is_ok();
+        bytes.len() == self.verifier_share_bytes() && self.message_shape().is_ok_and(read)
+    }
+
     /// Finishes verification with the combined message.
     ///
     /// # Errors

@@ -29,6 +29,7 @@
 //! | `i` release, author, ~created, id | | issues on a release, by author, newest first |
 //! | `c` issue, author, ~created, id | | comments on an issue, by author, newest first |
 //! | `I` kind, id | | releases, challenges and issues by the start of their id |
+//! | `E` subject, author, id | | endorsements of an identity |
 
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
@@ -60,6 +61,7 @@ pub(crate) enum Index {
     Batches = b'B',
     Issues = b'i',
     Comments = b'c',
+    Endorsements = b'E',
     Ids = b'I',
 }
 
@@ -218,6 +220,13 @@ pub(crate) fn put(batch: &mut Batch, record: &Record) {
             put(Index::Ids, &[&kind, id], &[]);
         }
         Body::Withdrawal(withdrawal) => put(Index::Withdrawals, &[withdrawal.release.as_bytes(), id], &[]),
+        Body::Endorsement(endorsement) => {
+            put(
+                Index::Endorsements,
+                &[endorsement.subject.as_bytes(), author, id],
+                &[],
+            );
+        }
         Body::Task(task) => {
             put(Index::TasksByTime, &[&newest_first, id], &[]);
             for release in &task.statistics.releases {

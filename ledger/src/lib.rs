@@ -37,6 +37,7 @@ pub mod batch;
 pub mod board;
 pub mod catalogue;
 pub mod effect;
+pub mod endorsement;
 pub mod identity;
 pub mod index;
 pub mod issues;

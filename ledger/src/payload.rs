@@ -10,6 +10,7 @@ use fieldmark_protocol::aggregation::{
 };
 use fieldmark_protocol::challenge::Challenge;
 use fieldmark_protocol::decode::{self, DecodeError};
+use fieldmark_protocol::endorsement::Endorsement;
 use fieldmark_protocol::id::IdError;
 use fieldmark_protocol::issue::{Comment, Issue};
 use fieldmark_protocol::record::PAYLOAD_BYTES_MAX;
@@ -190,12 +191,13 @@ pub enum Body {
     Abort(Abort),
     Issue(Box<Issue>),
     Comment(Comment),
+    Endorsement(Endorsement),
 }
 
 impl Body {
     /// The decoded payload; `None` for kinds that no view reads and for payloads that are not valid.
     ///
-    /// Certificates and revocations are read from the identity's own log only: a node key cannot vouch
+    /// Certificates, revocations and endorsements are read from the identity's own log only: a node key cannot vouch
     /// for another one.
     #[must_use]
     pub fn of(record: &Record) -> Option<Self> {
@@ -220,6 +222,7 @@ impl Body {
             Kind::Abort => Abort::decode(payload).ok().map(Self::Abort),
             Kind::Issue => Issue::decode(payload).ok().map(|i| Self::Issue(Box::new(i))),
             Kind::Comment => Comment::decode(payload).ok().map(Self::Comment),
+            Kind::Endorsement if own_log => Endorsement::decode(payload).ok().map(Self::Endorsement),
             _ => None,
         }
     }

@@ -310,6 +310,7 @@ pub(crate) fn task(releases: &[RecordId], nodes: &[Signer]) -> Task {
             l2_squared: 4,
         },
         eligibility: Eligibility::Open,
+        patience_ms: 0,
         min_batch: 3,
         reports_expected: 0,
         opens_at_ms: 1000,

@@ -363,11 +363,21 @@ pub enum AbortReason {
     ByHand,
     /// The aggregators' transcripts differ.
     Disagreement,
+    /// An aggregator broke the protocol; the detail names its seat and the report.
+    Misbehaviour,
+    /// The committee did not finish in the time that the task gives it.
+    Overdue,
 }
 
 impl AbortReason {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::TooFewReports, Self::ByHand, Self::Disagreement];
+    pub const ALL: [Self; 5] = [
+        Self::TooFewReports,
+        Self::ByHand,
+        Self::Disagreement,
+        Self::Misbehaviour,
+        Self::Overdue,
+    ];
 
     /// Its number on the wire.
     #[must_use]
@@ -376,6 +386,8 @@ impl AbortReason {
             Self::TooFewReports => 1,
             Self::ByHand => 2,
             Self::Disagreement => 3,
+            Self::Misbehaviour => 4,
+            Self::Overdue => 5,
         }
     }
 
@@ -386,6 +398,8 @@ impl AbortReason {
             Self::TooFewReports => "too few reports",
             Self::ByHand => "stopped by hand",
             Self::Disagreement => "the aggregators disagree",
+            Self::Misbehaviour => "an aggregator misbehaved",
+            Self::Overdue => "the committee did not finish in time",
         }
     }
 }

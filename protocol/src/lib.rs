@@ -9,6 +9,7 @@ pub mod aggregation;
 pub mod card;
 pub mod challenge;
 pub mod decode;
+pub mod endorsement;
 pub mod fork;
 pub mod id;
 pub mod issue;

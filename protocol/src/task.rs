@@ -34,6 +34,12 @@ pub const EPSILON_MICRO: (u64, u64) = (10_000, 20_000_000);
 pub const DELTA_PICO: (u64, u64) = (1, 1_000_000_000);
 /// Longest window: 366 days.
 pub const WINDOW_MS_MAX: u64 = 366 * 24 * 3600 * 1000;
+/// How long the committee may take after the close when the task does not say: ten minutes.
+pub const PATIENCE_MS: u64 = 600_000;
+/// Least and most that a task may say: ten seconds to a week.
+pub const PATIENCE_MS_RANGE: (u64, u64) = (10_000, 7 * 24 * 3600 * 1000);
+/// The role in which an endorsement makes an identity eligible.
+pub const CONTRIBUTOR_ROLE: &str = "contributor";
 /// Contributors stop this long before the deadline, for clocks that differ.
 pub const SKEW_MS: u64 = 2_000;
 
@@ -127,15 +133,29 @@ pub enum Eligibility {
     Open,
     /// These identities.
     List(BTreeSet<PublicKey>),
+    /// Whom one of these identities endorsed as a contributor, in effect until the window closes. Which
+    /// endorsements there are is the ledger's knowledge.
+    EndorsedBy(BTreeSet<PublicKey>),
 }
 
 impl Eligibility {
-    /// Whether `identity` may contribute.
+    /// Whether the task alone admits `identity`; `None` when that is for endorsements to say.
     #[must_use]
-    pub fn admits(&self, identity: &PublicKey) -> bool {
+    pub fn admits(&self, identity: &PublicKey) -> Option<bool> {
         match self {
-            Self::Open => true,
-            Self::List(list) => list.contains(identity),
+            Self::Open => Some(true),
+            Self::List(list) => Some(list.contains(identity)),
+            Self::EndorsedBy(_) => None,
+        }
+    }
+
+    /// Its name in output.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::List(_) => "list",
+            Self::EndorsedBy(_) => "endorsed-by",
         }
     }
 }
@@ -208,9 +228,23 @@ pub struct Task {
     pub closes_at_ms: u64,
     /// Number of the window, from 0.
     pub window: u64,
+    /// How long the committee may take after the close, in milliseconds; 0: [`PATIENCE_MS`].
+    pub patience_ms: u64,
 }
 
 impl Task {
+    /// Until when the committee may take, by the clocks of its members: a batch without any public share
+    /// is aborted then, and a seat whose share is missing is late.
+    #[must_use]
+    pub fn due_at_ms(&self) -> u64 {
+        let patience = if self.patience_ms == 0 {
+            PATIENCE_MS
+        } else {
+            self.patience_ms
+        };
+        self.closes_at_ms.saturating_add(patience)
+    }
+
     /// Decodes and checks a payload.
     ///
     /// # Errors
@@ -272,6 +306,19 @@ impl Task {
                 least,
                 ELIGIBLE_MAX as u64,
                 found,
+            )?;
+        }
+        if let Eligibility::EndorsedBy(endorsers) = &self.eligibility {
+            let found = endorsers.len() as u64;
+            range("the number of endorsers", 1, ELIGIBLE_MAX as u64, found)?;
+        }
+        if self.patience_ms != 0 {
+            let (least, most) = PATIENCE_MS_RANGE;
+            range(
+                "the committee's patience in milliseconds",
+                least,
+                most,
+                self.patience_ms,
             )?;
         }
         let length = self.closes_at_ms.saturating_sub(self.opens_at_ms);
@@ -414,29 +461,15 @@ fn from_wire(wire: wire::Task) -> Result<Task, TaskError> {
         opens_at_ms: wire.opens_at_ms,
         closes_at_ms: wire.closes_at_ms,
         window: wire.window,
+        patience_ms: wire.patience_ms,
     })
 }
 
 fn eligibility_from(wire: &wire::Eligibility) -> Result<Eligibility, TaskError> {
     match wire.kind() {
         wire::EligibilityKind::EligibilityOpen => Ok(Eligibility::Open),
-        wire::EligibilityKind::EligibilityList => {
-            let source = |source| TaskError::Id {
-                field: "an eligible identity",
-                source,
-            };
-            let keys = wire
-                .identities
-                .iter()
-                .map(|k| PublicKey::from_slice(k).map_err(source));
-            let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
-            if !keys.is_sorted_by(|a, b| a < b) {
-                return Err(TaskError::Order {
-                    what: "the eligible identities",
-                });
-            }
-            Ok(Eligibility::List(keys.into_iter().collect()))
-        }
+        wire::EligibilityKind::EligibilityList => Ok(Eligibility::List(identities(wire)?)),
+        wire::EligibilityKind::EligibilityEndorsedBy => Ok(Eligibility::EndorsedBy(identities(wire)?)),
         wire::EligibilityKind::EligibilityUnspecified => Err(TaskError::Unknown {
             what: "eligibility",
             found: u64::from(wire.kind.unsigned_abs()),
@@ -444,13 +477,30 @@ fn eligibility_from(wire: &wire::Eligibility) -> Result<Eligibility, TaskError> 
     }
 }
 
+fn identities(wire: &wire::Eligibility) -> Result<BTreeSet<PublicKey>, TaskError> {
+    let source = |source| TaskError::Id {
+        field: "an eligible identity",
+        source,
+    };
+    let keys = wire
+        .identities
+        .iter()
+        .map(|k| PublicKey::from_slice(k).map_err(source));
+    let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
+    if !keys.is_sorted_by(|a, b| a < b) {
+        return Err(TaskError::Order {
+            what: "the eligible identities",
+        });
+    }
+    Ok(keys.into_iter().collect())
+}
+
 fn to_wire(task: &Task) -> wire::Task {
+    let bytes = |list: &BTreeSet<PublicKey>| list.iter().map(|k| k.to_vec()).collect();
     let (kind, identities) = match &task.eligibility {
         Eligibility::Open => (wire::EligibilityKind::EligibilityOpen, Vec::new()),
-        Eligibility::List(list) => (
-            wire::EligibilityKind::EligibilityList,
-            list.iter().map(|k| k.to_vec()).collect(),
-        ),
+        Eligibility::List(list) => (wire::EligibilityKind::EligibilityList, bytes(list)),
+        Eligibility::EndorsedBy(list) => (wire::EligibilityKind::EligibilityEndorsedBy, bytes(list)),
     };
     let seat = |a: &Aggregator| wire::Aggregator {
         identity: a.identity.to_vec(),
@@ -485,6 +535,7 @@ fn to_wire(task: &Task) -> wire::Task {
         opens_at_ms: task.opens_at_ms,
         closes_at_ms: task.closes_at_ms,
         window: task.window,
+        patience_ms: task.patience_ms,
     }
 }
 

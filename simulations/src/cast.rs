@@ -134,6 +134,8 @@ impl Part {
         let policy = Policy {
             trust: trust.clone(),
             epsilon_max: 20.0,
+            delta_max: 0.0,
+            records_max: 0,
         };
         NodeOptions {
             keys: self.keys.clone(),

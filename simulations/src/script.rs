@@ -278,6 +278,7 @@ impl Script {
             opens_at_ms,
             closes_at_ms,
             window: 0,
+            patience_ms: self.plan.patience_ms,
         };
         match privacy(&self.plan, &task) {
             Ok(privacy) => task.privacy = privacy,

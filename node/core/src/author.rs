@@ -8,6 +8,7 @@ use fieldmark_ledger::{catalogue, identity, tasks};
 use fieldmark_protocol::address::{NodeCertificate, Roles};
 use fieldmark_protocol::aggregation::{Abort, AbortReason, BatchId};
 use fieldmark_protocol::challenge::Challenge;
+use fieldmark_protocol::endorsement::Endorsement;
 use fieldmark_protocol::machine::{StoreError, Topic};
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Task;
@@ -166,6 +167,18 @@ fn unfit_committee(ctx: &Context<'_>, task: &Task) -> Result<Option<String>, Sto
         }
     }
     Ok(None)
+}
+
+/// Signs a word on another identity, in the identity's own log.
+pub(crate) fn endorse(ctx: &mut Context<'_>, endorsement: &Endorsement) -> Outcome {
+    if let Err(error) = endorsement.check() {
+        return refuse("invalid", error.to_string());
+    }
+    if endorsement.subject == ctx.identity() {
+        return refuse("invalid", "nobody endorses itself".into());
+    }
+    let id = append(ctx, Signer::Identity, Kind::Endorsement, endorsement.encode())?;
+    Ok(Ok(Reply::Recorded(vec![id])))
 }
 
 /// Ends a batch without a release, if no share is public yet.

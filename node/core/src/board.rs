@@ -211,10 +211,7 @@ pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Re
         epsilon: task.privacy.epsilon(),
         delta: task.privacy.delta(),
         unit: "source record (add or remove one, with all its views and models)",
-        eligibility: match task.eligibility {
-            Eligibility::Open => "open",
-            _ => "list",
-        },
+        eligibility: task.eligibility.name(),
         contributors,
         min_batch: task.min_batch,
         records: table

@@ -133,8 +133,8 @@ pub enum JobResult {
     Sharded(Result<(Vec<u8>, Vec<Vec<u8>>), String>),
     /// State and verifier share by report, `None` where the seal or the proof is bad.
     Initiated(Vec<Initiated>),
-    /// Verifier message and own output share by report.
-    Combined(Vec<Option<(Vec<u8>, Vec<u8>)>>),
+    /// Verifier message and own output share by report, or what is wrong.
+    Combined(Vec<Combined>),
     /// Own output share by report.
     Finished(Vec<Option<Vec<u8>>>),
     /// The encoded sum, or which share is none.
@@ -146,6 +146,9 @@ pub enum JobResult {
 /// Verification state and verifier share of one report, or what is wrong with it.
 pub type Initiated = Result<(Vec<u8>, Vec<u8>), Fault>;
 
+/// Verifier message and own output share of one report, or what is wrong with it.
+pub type Combined = Result<(Vec<u8>, Vec<u8>), Fault>;
+
 /// What is wrong with one share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
@@ -153,6 +156,11 @@ pub enum Fault {
     Seal,
     /// It is no share, or its proof fails.
     Proof,
+    /// The verifier share of this seat is none: the aggregator is to blame, not the contributor.
+    VerifierShare {
+        /// The seat.
+        seat: u8,
+    },
 }
 
 /// Runs a pure job; `None` for the ports.
@@ -265,22 +273,29 @@ fn verify_init(
     reports.iter().map(one).collect()
 }
 
-fn combine(
-    shape: &Shape,
-    batch: BatchId,
-    reports: &[(Vec<u8>, Vec<Vec<u8>>)],
-) -> Vec<Option<(Vec<u8>, Vec<u8>)>> {
+fn combine(shape: &Shape, batch: BatchId, reports: &[(Vec<u8>, Vec<Vec<u8>>)]) -> Vec<Combined> {
     let Ok(vdaf) = shape.vdaf() else {
-        return reports.iter().map(|_| None).collect();
+        return reports.iter().map(|_| Err(Fault::Proof)).collect();
     };
     let ctx = context(batch);
     let one = |(state, shares): &(Vec<u8>, Vec<Vec<u8>>)| {
-        let message = vdaf.combine(&ctx, shares).ok()?;
-        let state = vdaf.decode_state(state).ok()?;
-        let output = vdaf.verify_next(&ctx, state, &message).ok()?;
-        Some((message, output.encode()))
+        let message = vdaf.combine(&ctx, shares).map_err(|_| culprit(&vdaf, shares))?;
+        let finish = || {
+            let state = vdaf.decode_state(state).ok()?;
+            Some(vdaf.verify_next(&ctx, state, &message).ok()?.encode())
+        };
+        let output = finish().ok_or(Fault::Proof)?;
+        Ok((message, output))
     };
     reports.iter().map(one).collect()
+}
+
+/// Why verifier shares do not combine: the first seat whose share is none, or else the report itself.
+fn culprit(vdaf: &Vdaf, shares: &[Vec<u8>]) -> Fault {
+    let malformed = (0u8..)
+        .zip(shares)
+        .find(|(_, share)| !vdaf.is_verifier_share(share));
+    malformed.map_or(Fault::Proof, |(seat, _)| Fault::VerifierShare { seat })
 }
 
 fn finish(shape: &Shape, batch: BatchId, reports: &[(Vec<u8>, Vec<u8>)]) -> Vec<Option<Vec<u8>>> {

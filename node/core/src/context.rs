@@ -41,6 +41,10 @@ pub struct Policy {
     pub trust: TrustPolicy,
     /// Largest ε of a task it contributes to.
     pub epsilon_max: f64,
+    /// Largest δ of such a task; 0: any.
+    pub delta_max: f64,
+    /// Most source records that a report to such a task may count; 0: any number.
+    pub records_max: u32,
 }
 
 /// Why a request was sent.
@@ -52,6 +56,7 @@ pub(crate) enum Purpose {
     Proofs,
     Upload(BatchId),
     Committee { batch: BatchId, seat: usize, ask: Ask },
+    Inclusion { batch: BatchId, seat: usize },
 }
 
 /// What a leader asks a helper.

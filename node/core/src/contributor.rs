@@ -6,12 +6,14 @@
 //! node trusts. A crash at any point repeats work, never a charge.
 
 mod admission;
+mod inclusion;
+mod settle;
 
 use std::collections::BTreeMap;
 
 use fieldmark_fl::budget::Filter;
-use fieldmark_ledger::batch::{self as ledger_batch, Phase};
-use fieldmark_ledger::tasks::{self, TaskView};
+use fieldmark_ledger::batch as ledger_batch;
+use fieldmark_ledger::tasks;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
@@ -28,6 +30,10 @@ use crate::context::{Context, Purpose, Work};
 use crate::io::{CommandError, Event, Reply};
 use crate::rpc::RefusalCode;
 use crate::{datasets, params};
+
+pub use inclusion::{Included, Proof, proof};
+
+use inclusion::Asking;
 
 /// Wait before an upload is tried again, in milliseconds.
 pub const RETRY_MS: u64 = 1_000;
@@ -54,7 +60,10 @@ pub enum State {
         /// The leader's time of receipt.
         received_at_ms: u64,
     },
-    /// The batch was released.
+    /// The leader refused the report. The leader holds it all the same, so the charge stays until the batch
+    /// ends: an abort gives it back.
+    Refused,
+    /// The batch was released with this report, and that is proven.
     Counted,
     /// The batch was aborted before any share was public, and the charge was given back.
     Refunded,
@@ -94,6 +103,7 @@ impl Contribution {
             State::Charged { .. } => "charged",
             State::Outbox => "outbox",
             State::Uploaded { .. } => "uploaded",
+            State::Refused => "refused",
             State::Counted => "counted",
             State::Refunded => "refunded",
             State::Failed => "failed",
@@ -103,6 +113,17 @@ impl Contribution {
 
 fn key(batch: BatchId, tag: u8) -> Vec<u8> {
     [&[tag][..], &batch.key()].concat()
+}
+
+/// The id of the report that was made for a batch, if one was.
+fn uploaded_id(store: &dyn Read, batch: BatchId) -> Result<Option<ReportId>, StoreError> {
+    let Some(bytes) = store.get(Column::Contributions, &key(batch, OUTBOX))? else {
+        return Ok(None);
+    };
+    let report = wire::Report::decode(bytes.as_slice())
+        .map_err(|e| StoreError::damaged(Column::Contributions, &key(batch, OUTBOX), e))?;
+    let metadata = report.metadata.unwrap_or_default();
+    Ok(ReportId::from_slice(&metadata.report_id).ok())
 }
 
 /// What a batch charges a filter under: the same for every try.
@@ -132,6 +153,7 @@ pub(crate) struct Contributor {
     active: BTreeMap<BatchId, Contribution>,
     /// When an upload is tried again.
     upload_at: BTreeMap<BatchId, u64>,
+    asking: Asking,
 }
 
 impl Contributor {
@@ -213,6 +235,7 @@ impl Contributor {
         ) {
             self.active.remove(&batch);
             self.upload_at.remove(&batch);
+            self.asking.forget(&batch);
         } else {
             self.active.insert(batch, contribution);
         }
@@ -259,53 +282,6 @@ impl Contributor {
             State::Outbox => self.upload(ctx, &view.task, batch),
             _ => Ok(()),
         }
-    }
-
-    /// Looks whether the batch ended; returns whether the contribution did.
-    fn settle(
-        &mut self,
-        ctx: &mut Context<'_>,
-        view: &TaskView,
-        contribution: &Contribution,
-    ) -> Result<bool, StoreError> {
-        let batch = ledger_batch::batch(&ctx.view, contribution.batch())?;
-        let charge = charge_id(contribution.batch());
-        let Some(mut filter) = datasets::filter(&ctx.view, &contribution.source)? else {
-            return Ok(false);
-        };
-        let mut writes = Batch::new();
-        let (state, detail) = match batch.phase {
-            Phase::Released => {
-                // The charge stands; marking it so is only for the record.
-                if filter.commit(&charge).is_ok() {
-                    datasets::put_filter(&mut writes, &contribution.source, &filter);
-                }
-                let counted = matches!(contribution.state, State::Uploaded { .. });
-                let state = if counted { State::Counted } else { State::Failed };
-                (state, "the batch was released".to_owned())
-            }
-            Phase::Aborted => {
-                let trusted = &ctx.shared.policy.trust.aggregators;
-                let seat = |key| view.task.committee.iter().find(|a| a.identity == key);
-                let by = batch
-                    .aborts
-                    .iter()
-                    .find(|a| seat(a.author).is_some() && trusted.contains(&a.author));
-                let Some(abort) = by else { return Ok(false) };
-                if filter.refund(&charge).is_ok() {
-                    datasets::put_filter(&mut writes, &contribution.source, &filter);
-                }
-                (State::Refunded, abort.value.detail.clone())
-            }
-            _ => return Ok(false),
-        };
-        let ended = Contribution {
-            state,
-            detail,
-            ..contribution.clone()
-        };
-        self.save(ctx, ended, writes);
-        Ok(true)
     }
 
     /// The models were evaluated: charge the budget in the same write as the measurement.
@@ -441,17 +417,21 @@ impl Contributor {
             (Some(rpc_response::Body::Receipt(receipt)), Some(leader)) => {
                 if let Ok(receipt) = Receipt::check(receipt, leader)
                     && receipt.batch == batch
+                    && Some(receipt.report_id) == uploaded_id(&ctx.view, batch)?
+                    && contribution.state == State::Outbox
                 {
                     let received_at_ms = receipt.received_at_ms;
                     let state = State::Uploaded { received_at_ms };
                     self.upload_at.remove(&batch);
+                    let mut writes = Batch::new();
+                    inclusion::keep_receipt(&mut writes, &receipt);
                     self.save(
                         ctx,
                         Contribution {
                             state,
                             ..contribution
                         },
-                        Batch::new(),
+                        writes,
                     );
                 }
             }
@@ -462,7 +442,8 @@ impl Contributor {
                 self.upload_at.insert(batch, u64::MAX);
             }
             (Some(rpc_response::Body::Refusal(refusal)), _)
-                if RefusalCode::from_number(refusal.code) == RefusalCode::Rejected =>
+                if RefusalCode::from_number(refusal.code) == RefusalCode::Rejected
+                    && contribution.state == State::Outbox =>
             {
                 let detail: String = refusal
                     .detail
@@ -470,16 +451,43 @@ impl Contributor {
                     .filter(|c| !c.is_control())
                     .take(200)
                     .collect();
-                self.fail(ctx, batch, format!("the leader refused the report: {detail}"));
+                let refused = Contribution {
+                    state: State::Refused,
+                    detail: format!(
+                        "the leader refused the report: {detail}; it holds the report, so the charge stays \
+                         unless the batch is aborted"
+                    ),
+                    ..contribution
+                };
+                self.upload_at.remove(&batch);
+                self.save(ctx, refused, Batch::new());
             }
             _ => {}
         }
         Ok(())
     }
 
-    /// When an upload or a deadline is due.
+    /// An aggregator said whether a report was counted, or did not answer.
+    pub(crate) fn included(
+        &mut self,
+        ctx: &mut Context<'_>,
+        blobs: &mut Blobs,
+        batch: BatchId,
+        seat: usize,
+        body: Option<rpc_response::Body>,
+    ) -> Result<(), StoreError> {
+        if !self.active.contains_key(&batch) {
+            return Ok(());
+        }
+        let view = ledger_batch::batch(&ctx.view, batch)?;
+        self.asking.answer(ctx, &view, seat, body)?;
+        self.advance(ctx, blobs, batch)
+    }
+
+    /// When an upload or a question is due.
     pub(crate) fn deadline(&self) -> u64 {
-        self.upload_at.values().copied().min().unwrap_or(u64::MAX)
+        let upload = self.upload_at.values().copied().min().unwrap_or(u64::MAX);
+        upload.min(self.asking.deadline())
     }
 }
 

@@ -1,11 +1,12 @@
 //! A helper of a committee: checks for itself what the leader passes on, and answers repeated requests
 //! alike (design §7.2, §7.3).
 //!
-//! It keeps the first verification key and the first report id of each identity; a leader that asks
-//! again with others is refused. States and output shares are durable before an answer leaves; a state
-//! goes when its output share is there, and a report that is started again after that is computed again.
+//! It keeps the commitments to the verification key, the key, and the first report id of each identity; a
+//! leader that asks again with others is refused. States and output shares are durable before an answer
+//! leaves; a state goes when its output share is there, and a report that is started again after that is
+//! computed again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fieldmark_ledger::batch::{self as ledger_batch, Phase};
 use fieldmark_ledger::tasks;
@@ -96,11 +97,8 @@ impl Helper {
         let Ok(verify_key) = <[u8; 32]>::try_from(message.verify_key.as_slice()) else {
             return refused(RefusalCode::Rejected, "the verification key has not 32 bytes");
         };
-        if seat::get_key(&ctx.view, batch, seat::VERIFY_KEY)?.is_some_and(|held| held != verify_key) {
-            return refused(
-                RefusalCode::Rejected,
-                "another verification key was used for this batch before",
-            );
+        if let Some(why) = wrong_key(ctx, batch, &verify_key, &message.key_shares)? {
+            return refused(RefusalCode::Rejected, why);
         }
         if message.reports.len() > CHUNK || self.pending.len() >= PENDING_MAX {
             return refused(RefusalCode::Retry, "too much at a time");
@@ -112,7 +110,7 @@ impl Helper {
             working: Vec::new(),
         };
         let mut jobs = Vec::new();
-        let mut firsts = BTreeMap::new();
+        let mut firsts = Firsts::default();
         for report in message.reports {
             let id = report
                 .metadata
@@ -123,8 +121,11 @@ impl Helper {
             };
             match look(ctx, batch, &task, own, report, &mut firsts)? {
                 Look::Decided(outcome) => {
+                    note_rejection(&mut writes, batch, &id, &outcome);
                     pending.decided.insert(id, outcome);
                 }
+                // Listed twice in one request.
+                Look::Verify(_) if pending.working.contains(&id) => {}
                 Look::Verify(report) => {
                     let contributor = report.metadata.contributor;
                     seat::put(
@@ -134,13 +135,14 @@ impl Helper {
                         contributor.as_bytes(),
                         id.to_vec(),
                     );
+                    seat::note_id(&mut writes, &report.metadata);
                     pending.working.push(id);
                     jobs.push(*report);
                 }
                 Look::Later => {
                     return refused(
                         RefusalCode::Retry,
-                        "a contributor's certificate has not arrived here yet",
+                        "a contributor's certificate or endorsement has not arrived here yet",
                     );
                 }
             }
@@ -190,8 +192,9 @@ impl Helper {
                     passed(&id, share)
                 }
                 Err(Fault::Seal) => rejected(&id, RejectionReason::Seal),
-                Err(Fault::Proof) => rejected(&id, RejectionReason::Proof),
+                Err(_) => rejected(&id, RejectionReason::Proof),
             };
+            note_rejection(&mut writes, batch, &id, &outcome);
             pending.decided.insert(id, outcome);
         }
         ctx.persist(writes);
@@ -274,6 +277,14 @@ impl Helper {
     }
 }
 
+/// Keeps why a report is rejected here: the leader may conclude that of nothing it did not show.
+fn note_rejection(writes: &mut Batch, batch: BatchId, id: &ReportId, outcome: &wire::VerifyOutcome) {
+    if outcome.rejection != 0 {
+        let reason = outcome.rejection.to_be_bytes();
+        seat::put(writes, batch, seat::REJECTED, id.as_bytes(), reason);
+    }
+}
+
 fn passed(id: &ReportId, verifier_share: Vec<u8>) -> wire::VerifyOutcome {
     wire::VerifyOutcome {
         report_id: id.to_vec(),
@@ -353,14 +364,15 @@ fn unconcluded(
     Ok(assigned)
 }
 
-/// This node's part of the verification key, drawn once.
+/// This node's part of the verification key, drawn once: the first round is answered with a commitment to
+/// it, the second, in which the leader shows all commitments, with the share.
 fn key_share(
     ctx: &mut Context<'_>,
     peer: PublicKey,
     message: &wire::VerifyKeyShare,
 ) -> Answer<rpc_response::Body> {
-    let batch = match assigned(ctx, peer, &message.task, message.window)? {
-        Ok((batch, ..)) => batch,
+    let (batch, seats, seat_of) = match assigned(ctx, peer, &message.task, message.window)? {
+        Ok((batch, task, own)) => (batch, task.committee.len(), own),
         Err(refusal) => return Ok(Err(refusal)),
     };
     let share = match seat::get_key(&ctx.view, batch, seat::KEY_SHARE)? {
@@ -373,13 +385,77 @@ fn key_share(
             share
         }
     };
-    let (task, window) = (message.task.clone(), message.window);
-    let answer = wire::VerifyKeyShare {
-        task,
-        window,
-        share: share.to_vec(),
+    let mut answer = wire::VerifyKeyShare {
+        task: message.task.clone(),
+        window: message.window,
+        ..Default::default()
     };
+    let own = seat::key_commitment(batch, seat_of, &share);
+    let (tag, value) = match (message.commitment.len(), message.commitments.len()) {
+        (32, 0) => (seat::LEADER_COMMITMENT, message.commitment.clone()),
+        (0, listed) if listed == seats => (seat::COMMITMENTS, message.commitments.concat()),
+        _ => return refused(RefusalCode::Rejected, "neither a commitment nor all of them"),
+    };
+    if tag == seat::COMMITMENTS {
+        let leaders = seat::get(&ctx.view, batch, seat::LEADER_COMMITMENT, &[])?;
+        if leaders.as_ref() != message.commitments.first()
+            || message.commitments.get(seat_of).map(Vec::as_slice) != Some(&own)
+        {
+            return refused(
+                RefusalCode::Rejected,
+                "these are not the commitments that were made",
+            );
+        }
+        answer.share = share.to_vec();
+    } else {
+        answer.commitment = own.to_vec();
+    }
+    match seat::get(&ctx.view, batch, tag, &[])? {
+        Some(held) if held != value => {
+            return refused(RefusalCode::Rejected, "another commitment was shown before");
+        }
+        Some(_) => {}
+        None => {
+            let mut writes = Batch::new();
+            seat::put(&mut writes, batch, tag, &[], value);
+            ctx.persist(writes);
+        }
+    }
     Ok(Ok(rpc_response::Body::VerifyKeyShare(answer)))
+}
+
+/// What is wrong with a verification key, if anything: its shares must open the commitments.
+fn wrong_key(
+    ctx: &Context<'_>,
+    batch: BatchId,
+    key: &[u8; 32],
+    shares: &[Vec<u8>],
+) -> Result<Option<&'static str>, StoreError> {
+    if seat::get_key(&ctx.view, batch, seat::VERIFY_KEY)?.is_some_and(|held| held != *key) {
+        return Ok(Some("another verification key was used for this batch before"));
+    }
+    let read = |share: &Vec<u8>| <[u8; 32]>::try_from(share.as_slice()).ok();
+    let Some(shares) = shares.iter().map(read).collect::<Option<Vec<_>>>() else {
+        return Ok(Some("a share of the verification key has not 32 bytes"));
+    };
+    let opened: Vec<u8> = (0..)
+        .zip(&shares)
+        .flat_map(|(seat, share)| seat::key_commitment(batch, seat, share))
+        .collect();
+    if seat::get(&ctx.view, batch, seat::COMMITMENTS, &[])? != Some(opened) {
+        return Ok(Some(
+            "the shares of the verification key do not open the commitments",
+        ));
+    }
+    let derived = seat::joint_key(batch, &shares);
+    Ok((derived != *key).then_some("the verification key is not made of its shares"))
+}
+
+/// The reports that a request showed so far: the first of each identity, and whose each id is.
+#[derive(Debug, Default)]
+struct Firsts {
+    of: BTreeMap<PublicKey, ReportId>,
+    whose: BTreeMap<ReportId, PublicKey>,
 }
 
 enum Look {
@@ -395,7 +471,7 @@ fn look(
     task: &Task,
     own: usize,
     report: wire::HelperReport,
-    firsts: &mut BTreeMap<PublicKey, ReportId>,
+    firsts: &mut Firsts,
 ) -> Result<Look, StoreError> {
     let id = report
         .metadata
@@ -418,18 +494,21 @@ fn look(
     let stored = seat::get(&ctx.view, batch, seat::FIRST, contributor.as_bytes())?;
     let first = stored
         .and_then(|b| ReportId::from_slice(&b).ok())
-        .or(firsts.get(&contributor).copied());
-    if first.is_some_and(|first| first != id) {
+        .or(firsts.of.get(&contributor).copied());
+    let whose = firsts.whose.get(&id).is_some_and(|whose| *whose != contributor);
+    if first.is_some_and(|first| first != id) || whose || seat::id_is_used(&ctx.view, &report.metadata)? {
         return no(RejectionReason::Duplicate);
     }
-    firsts.insert(contributor, id);
+    firsts.of.insert(contributor, id);
+    firsts.whose.insert(id, contributor);
     if let Some(held) = stored_state(&ctx.view, batch, &id)? {
         return Ok(Look::Decided(passed(&id, held.message)));
     }
     Ok(Look::Verify(Box::new(report)))
 }
 
-/// The leader's conclusion: taken once, and only if this node accepted every report in it.
+/// The leader's conclusion: taken once, and only if this node accepted every report in it and was shown
+/// every one that was not.
 fn conclude(ctx: &mut Context<'_>, peer: PublicKey, message: &wire::Conclude) -> Answer<rpc_response::Body> {
     let (batch, task) = match assigned(ctx, peer, &message.task, message.window)? {
         Ok((batch, task, _)) => (batch, task),
@@ -450,16 +529,26 @@ fn conclude(ctx: &mut Context<'_>, peer: PublicKey, message: &wire::Conclude) ->
             refused(RefusalCode::Rejected, "concluded otherwise before")
         };
     }
-    let total = concluded.accepted.len() + concluded.rejected.len();
     let expected = usize::try_from(task.reports_expected).unwrap_or(usize::MAX);
-    let early = ctx.now + SKEW_MS < task.closes_at_ms && (expected == 0 || total < expected);
-    if early {
+    let enough = expected != 0 && concluded.accepted.len() >= expected;
+    if ctx.now + SKEW_MS < task.closes_at_ms && !enough {
         return refused(RefusalCode::Rejected, "the window is still open");
     }
-    let distinct: BTreeSet<&ReportId> = concluded.accepted.iter().collect();
-    for id in distinct {
+    for id in &concluded.accepted {
         if seat::get(&ctx.view, batch, seat::OUTPUT, id.as_bytes())?.is_none() {
             return refused(RefusalCode::Rejected, "a report in it was not accepted here");
+        }
+    }
+    for id in concluded.rejected.keys() {
+        let mut shown = false;
+        for tag in [seat::REJECTED, seat::STATE, seat::OUTPUT] {
+            shown |= seat::get(&ctx.view, batch, tag, id.as_bytes())?.is_some();
+        }
+        if !shown {
+            return refused(
+                RefusalCode::Rejected,
+                "a rejected report in it was never shown here",
+            );
         }
     }
     let mut writes = Batch::new();

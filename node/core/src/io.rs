@@ -5,12 +5,13 @@
 use fieldmark_ledger::batch::Phase;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::challenge::Challenge;
+use fieldmark_protocol::endorsement::Endorsement;
 use fieldmark_protocol::issue::Issue;
 use fieldmark_protocol::machine::{Batch, Topic};
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Task;
 use fieldmark_protocol::trust::TrustPolicy;
-use fieldmark_protocol::{PublicKey, RecordId};
+use fieldmark_protocol::{PublicKey, RecordId, ReportId};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::{Job, JobResult};
@@ -214,6 +215,8 @@ pub enum Command {
         /// Also reopen (`true`) or close (`false`) the issue.
         opens: Option<bool>,
     },
+    /// Sign and announce a word on another identity.
+    Endorse(Endorsement),
     /// The owner changed whom it trusts.
     Trust(TrustPolicy),
     /// Fetch a release's artifacts.
@@ -337,6 +340,19 @@ pub enum Event {
         /// `joined`, `evaluated`, `charged`, `uploaded`, `counted`, `refunded`, `failed`.
         state: String,
         /// More for people.
+        detail: String,
+    },
+    /// An aggregator of a batch that this node leads broke the protocol.
+    Misbehaviour {
+        /// The task.
+        task: RecordId,
+        /// Its seat; 0 leads.
+        seat: u64,
+        /// Who answers for it.
+        identity: PublicKey,
+        /// The report that it happened at, if it was at one.
+        report: Option<ReportId>,
+        /// What it did.
         detail: String,
     },
     /// A batch this node aggregates moved on.

@@ -8,6 +8,7 @@
 //! aggregator has work; both are bounded, so memory does not grow with the number of reports.
 
 mod inbox;
+mod keys;
 mod led;
 mod verify;
 
@@ -21,7 +22,7 @@ use fieldmark_protocol::report::{Receipt, Report};
 use fieldmark_protocol::wire;
 use fieldmark_protocol::wire::rpc_response;
 
-use crate::compute::Initiated;
+use crate::compute::{Combined, Initiated};
 use crate::context::{Ask, Context};
 use crate::io::{Event, InboundId};
 use crate::params;
@@ -75,8 +76,14 @@ impl Leader {
             led.stage = Stage::Concluding(BTreeSet::new());
             led.ask_helpers(ctx.now, Ask::Conclude);
         } else if seat::get(&ctx.view, batch, seat::CLOSED, &[])?.is_some() {
-            led.stage = Stage::Keys(BTreeMap::new());
-            led.ask_helpers(ctx.now, Ask::Key);
+            let own = seat::get_key(&ctx.view, batch, seat::KEY_SHARE)?;
+            // A batch that was too small when it closed was aborted and has none.
+            match own {
+                Some(own) => led.draw_key(ctx, batch, own),
+                None => led.stage = Stage::Done,
+            }
+        } else if view.task.reports_expected != 0 {
+            led.rejected = inbox::rejected(&ctx.view, batch)?;
         }
         self.batches.insert(batch, led);
         self.tick(ctx)
@@ -129,6 +136,7 @@ impl Leader {
         let mut writes = Batch::new();
         led.reports += 1;
         inbox::put(&mut writes, &report, ctx.now, led.reports);
+        seat::note_id(&mut writes, &report.metadata);
         ctx.persist(writes);
         let receipt = Receipt::sign(&ctx.keys().node, batch, report.metadata.report_id, ctx.now);
         ctx.respond(inbound, rpc_response::Body::Receipt(receipt.to_wire()));
@@ -188,7 +196,7 @@ impl Leader {
             return Ok(());
         };
         let taken = match body {
-            Some(rpc_response::Body::VerifyKeyShare(share)) => led.key_share(seat, &share.share),
+            Some(rpc_response::Body::VerifyKeyShare(share)) => led.key_share(ctx, batch, seat, &share)?,
             Some(rpc_response::Body::Outcomes(outcomes)) => led.outcomes(seat, ask, &outcomes),
             Some(rpc_response::Body::Done(_)) => led.agreed(seat),
             _ => false,
@@ -222,12 +230,12 @@ impl Leader {
         ctx: &mut Context<'_>,
         batch: BatchId,
         chunk: u64,
-        results: Vec<Option<(Vec<u8>, Vec<u8>)>>,
+        results: Vec<Combined>,
     ) -> Result<(), StoreError> {
         let Some(led) = self.batches.get_mut(&batch) else {
             return Ok(());
         };
-        led.own_combined(ctx, batch, chunk, results);
+        led.own_combined(ctx, batch, chunk, results)?;
         led.advance(ctx, batch)
     }
 }

@@ -5,7 +5,7 @@ use fieldmark_protocol::address::Roles;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::machine::{Read, StoreError};
 use fieldmark_protocol::wire::{rpc_request, rpc_response};
-use fieldmark_protocol::{Kind, PublicKey, Record, wire};
+use fieldmark_protocol::{Kind, PublicKey, Record, ReportId, wire};
 use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
@@ -21,6 +21,7 @@ use crate::issues;
 use crate::leader::Leader;
 use crate::reveal::Reveal;
 use crate::rpc::{self, RefusalCode};
+use crate::seat::Concluded;
 use crate::sync::Sync;
 
 /// Longest time a node goes without being called, in milliseconds.
@@ -167,6 +168,7 @@ impl Parts<'_> {
             | rpc_request::Body::VerifyInit(_)
             | rpc_request::Body::VerifyFinish(_)
             | rpc_request::Body::Conclude(_) => self.helper.request(ctx, peer, inbound, body),
+            rpc_request::Body::Inclusion(query) => included(ctx, inbound, &query),
             _ => self.sync.request(ctx, peer, inbound, body),
         }
     }
@@ -183,6 +185,9 @@ impl Parts<'_> {
         let body: Option<rpc_response::Body> = result.ok().and_then(|data| rpc::response(&data).ok());
         match purpose {
             Purpose::Upload(batch) => self.contributor.uploaded(ctx, batch, body),
+            Purpose::Inclusion { batch, seat } => {
+                self.contributor.included(ctx, self.blobs, batch, seat, body)
+            }
             Purpose::Committee { batch, seat, ask } => self.leader.answer(ctx, batch, (seat, ask), body),
             _ => self.sync.response(ctx, peer, purpose, body),
         }
@@ -237,6 +242,7 @@ impl Parts<'_> {
             Command::Join { task, dataset } => self.contributor.join(ctx, self.blobs, task, &dataset)?,
             Command::OpenIssue(issue) => issues::open(ctx, &issue)?,
             Command::Comment { issue, body, opens } => issues::comment(ctx, issue, &body, opens)?,
+            Command::Endorse(endorsement) => author::endorse(ctx, &endorsement)?,
             Command::Trust(trust) => {
                 ctx.shared.policy.trust = trust;
                 Ok(Reply::Recorded(Vec::new()))
@@ -311,6 +317,30 @@ impl Parts<'_> {
         ];
         each.into_iter().min().unwrap_or(u64::MAX)
     }
+}
+
+/// Proves to whoever knows a report's id that it was counted, if it was.
+fn included(
+    ctx: &mut Context<'_>,
+    inbound: InboundId,
+    query: &wire::InclusionQuery,
+) -> Result<(), StoreError> {
+    let ids = (
+        BatchId::from_wire(&query.task, query.window),
+        ReportId::from_slice(&query.report_id),
+    );
+    let (Ok(batch), Ok(report)) = ids else {
+        ctx.refuse(inbound, RefusalCode::Rejected, "the report is not named by ids");
+        return Ok(());
+    };
+    match Concluded::load(&ctx.view, batch)? {
+        None => ctx.refuse(inbound, RefusalCode::Retry, "the batch is not concluded here"),
+        Some(concluded) => match concluded.inclusion(&report) {
+            Some(inclusion) => ctx.respond(inbound, rpc_response::Body::Inclusion(inclusion)),
+            None => ctx.refuse(inbound, RefusalCode::Rejected, "the report was not counted"),
+        },
+    }
+    Ok(())
 }
 
 /// The batch that a committee record is about.

@@ -5,6 +5,10 @@
 //! The noisy share is persisted with its nonce before the commitment is signed: noise is drawn once and
 //! cannot be averaged away, whatever restarts. Output shares are added up a few at a time and their sum is
 //! persisted, so that memory does not grow with their number.
+//!
+//! A batch that is not revealing by the time its task gives the committee is aborted, and every aggregator
+//! seconds an abort that came in time: whichever of them a contributor trusts, it finds that one's word. An
+//! aggregator that aborted never publishes its share afterwards, which is what makes a refund sound.
 
 use std::collections::BTreeSet;
 
@@ -63,11 +67,23 @@ impl Reveal {
             return Ok(false);
         };
         let view = ledger_batch::batch(&ctx.view, batch)?;
+        let identity = ctx.identity();
+        let own_abort = view.aborts.iter().any(|abort| abort.author == identity);
         let over = match view.phase {
-            Phase::Aborted | Phase::Void => true,
+            Phase::Void => true,
+            Phase::Aborted if own_abort => true,
+            Phase::Aborted => {
+                second(ctx, &view)?;
+                false
+            }
+            Phase::Shares if own_abort => true,
             Phase::Released => {
                 aggregate(ctx, &task.task, &view)?;
                 true
+            }
+            _ if !view.any_share() && ctx.now >= task.task.due_at_ms() => {
+                overdue(ctx, &task.task, &view)?;
+                false
             }
             _ => {
                 if let Some(concluded) = Concluded::load(&ctx.view, batch)? {
@@ -133,6 +149,45 @@ impl Reveal {
         self.advance(ctx, batch)?;
         Ok(())
     }
+}
+
+/// Signs this aggregator's own word to an abort of another.
+fn second(ctx: &mut Context<'_>, view: &BatchView) -> Result<(), StoreError> {
+    let Some(first) = view.aborts.first() else {
+        return Ok(());
+    };
+    let abort = first.value.clone();
+    author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
+    Ok(())
+}
+
+/// The committee took longer than it may: names who is behind.
+fn overdue(ctx: &mut Context<'_>, task: &Task, view: &BatchView) -> Result<(), StoreError> {
+    let commits = view.transcripts().is_some();
+    let behind = view.seats.iter().enumerate().filter(|(_, seat)| {
+        if commits {
+            seat.commitment.is_none()
+        } else {
+            seat.transcript.is_none()
+        }
+    });
+    let behind: Vec<String> = behind.map(|(seat, _)| seat.to_string()).collect();
+    let abort = Abort {
+        batch: view.batch,
+        reason: AbortReason::Overdue,
+        detail: format!(
+            "{} s after the close {} of seat {} was missing",
+            task.due_at_ms().saturating_sub(task.closes_at_ms) / 1_000,
+            if commits {
+                "the commitment"
+            } else {
+                "the transcript"
+            },
+            behind.join(", ")
+        ),
+    };
+    author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
+    Ok(())
 }
 
 /// The next record this seat owes, if it is time for one.

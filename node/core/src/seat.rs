@@ -2,29 +2,39 @@
 //! `Column::Aggregation`, who may contribute, and the batch as it was concluded.
 //!
 //! Keys are task id ‖ window (big endian) ‖ tag ‖ rest:
-//! `C` closed (time), `K` own share of the verification key, `Y` the joint verification key,
+//! `C` closed (time), `K` own share of the verification key, `L` the leader's commitment to its share
+//! (helper), `G` all commitments (helper), `Y` the joint verification key,
 //! `U` number of reports taken (leader), `R` ‖ identity → time ‖ report, and once it is decided time ‖
 //! report id ‖ verdict (leader), `F` ‖ identity → first report id seen (helper),
 //! `S` ‖ report id → verification state and verifier share, until it is finished (helper),
-//! `O` ‖ report id → output share, `D` the batch as concluded, `A` number of output shares added up ‖
-//! their sum, `N` noisy share ‖ nonce. `S`, `O` and `A` go when the noisy share is there.
+//! `J` ‖ report id → why it was rejected here (helper), `O` ‖ report id → output share,
+//! `D` the batch as concluded, `A` number of output shares added up ‖ their sum, `N` noisy share ‖ nonce.
+//! `S`, `O` and `A` go when the noisy share is there.
+//!
+//! Beside the batches stand the ids of all reports ever taken, `report-id/` ‖ id → task id ‖ window ‖
+//! contributor: a report is unique by its id for ever.
 
 use std::collections::BTreeMap;
 
+use fieldmark_ledger::endorsement::{self, Standing};
 use fieldmark_ledger::identity;
 use fieldmark_protocol::aggregation::{BatchId, RejectionReason, Transcript};
+use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::report::Metadata;
-use fieldmark_protocol::task::Task;
-use fieldmark_protocol::{ReportId, merkle, wire};
+use fieldmark_protocol::task::{CONTRIBUTOR_ROLE, Eligibility, Task};
+use fieldmark_protocol::{PublicKey, ReportId, merkle, wire};
 use prost::Message;
 
 pub(crate) const CLOSED: u8 = b'C';
 pub(crate) const KEY_SHARE: u8 = b'K';
+pub(crate) const LEADER_COMMITMENT: u8 = b'L';
+pub(crate) const COMMITMENTS: u8 = b'G';
 pub(crate) const VERIFY_KEY: u8 = b'Y';
 pub(crate) const REPORT: u8 = b'R';
 pub(crate) const FIRST: u8 = b'F';
 pub(crate) const STATE: u8 = b'S';
+pub(crate) const REJECTED: u8 = b'J';
 pub(crate) const OUTPUT: u8 = b'O';
 pub(crate) const CONCLUDED: u8 = b'D';
 pub(crate) const NOISY: u8 = b'N';
@@ -77,7 +87,70 @@ pub(crate) fn get_key(store: &dyn Read, batch: BatchId, tag: u8) -> Result<Optio
     Ok(Some(array.map_err(damaged)?))
 }
 
-/// Whether a contributor may be counted; `None` when its certificate has not arrived here.
+/// A seat's promise of its share of the verification key.
+pub(crate) fn key_commitment(batch: BatchId, seat: usize, share: &[u8; 32]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("fieldmark v1 verification key commitment");
+    hasher.update(&batch.key());
+    hasher.update(&[u8::try_from(seat).unwrap_or(u8::MAX)]);
+    hasher.update(share);
+    *hasher.finalize().as_bytes()
+}
+
+/// The verification key made of all shares, in committee order.
+pub(crate) fn joint_key<'s>(batch: BatchId, shares: impl IntoIterator<Item = &'s [u8; 32]>) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("fieldmark v1 verification key");
+    hasher.update(&batch.key());
+    for share in shares {
+        hasher.update(share);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+fn id_key(id: &ReportId) -> Vec<u8> {
+    [b"report-id/".as_slice(), id.as_bytes()].concat()
+}
+
+fn id_value(metadata: &Metadata) -> Vec<u8> {
+    [metadata.batch.key().as_slice(), metadata.contributor.as_bytes()].concat()
+}
+
+/// Takes note that a report id is used.
+pub(crate) fn note_id(writes: &mut Batch, metadata: &Metadata) {
+    writes.put(
+        Column::Aggregation,
+        id_key(&metadata.report_id),
+        id_value(metadata),
+    );
+}
+
+/// Whether a report id was used before, in another window or by another contributor.
+pub(crate) fn id_is_used(store: &dyn Read, metadata: &Metadata) -> Result<bool, StoreError> {
+    let before = store.get(Column::Aggregation, &id_key(&metadata.report_id))?;
+    Ok(before.is_some_and(|before| before != id_value(metadata)))
+}
+
+/// Whether an identity may contribute to a task; `None` when an endorsement could still arrive.
+pub(crate) fn eligible(
+    store: &dyn Read,
+    task: &Task,
+    contributor: &PublicKey,
+) -> Result<Option<bool>, StoreError> {
+    let endorsers = match (&task.eligibility, task.eligibility.admits(contributor)) {
+        (_, Some(admitted)) => return Ok(Some(admitted)),
+        (Eligibility::EndorsedBy(endorsers), None) => endorsers,
+        _ => return Ok(Some(false)),
+    };
+    let until = task.closes_at_ms;
+    Ok(
+        match endorsement::standing(store, endorsers, contributor, CONTRIBUTOR_ROLE, until)? {
+            Standing::Endorsed => Some(true),
+            Standing::Unknown => None,
+            _ => Some(false),
+        },
+    )
+}
+
+/// Whether a contributor may be counted; `None` when its certificate or endorsement has not arrived here.
 pub(crate) fn admits(
     store: &dyn Read,
     task: &Task,
@@ -89,10 +162,8 @@ pub(crate) fn admits(
     if certified.identity != metadata.contributor {
         return Ok(Some(Err(RejectionReason::Signature)));
     }
-    if !task.eligibility.admits(&metadata.contributor) {
-        return Ok(Some(Err(RejectionReason::NotEligible)));
-    }
-    Ok(Some(Ok(())))
+    let eligible = eligible(store, task, &metadata.contributor)?;
+    Ok(eligible.map(|yes| yes.then_some(()).ok_or(RejectionReason::NotEligible)))
 }
 
 /// The batch as concluded: accepted ids, sorted, and why others were not.
@@ -148,6 +219,17 @@ impl Concluded {
         };
         let wire = wire::Conclude::decode(bytes.as_slice()).map_err(|_| damaged())?;
         Ok(Some(Self::from_wire(&wire).ok_or_else(damaged)?))
+    }
+
+    /// Where a report stands among the accepted ones, with its proof; `None` when it is not among them.
+    pub(crate) fn inclusion(&self, id: &ReportId) -> Option<wire::Inclusion> {
+        let index = self.accepted.binary_search(id).ok()?;
+        let path = merkle::proof(&self.accepted, index)?;
+        Some(wire::Inclusion {
+            index: u64::try_from(index).ok()?,
+            count: u64::try_from(self.accepted.len()).ok()?,
+            path: path.into_iter().map(ContentHash::to_vec).collect(),
+        })
     }
 
     pub(crate) fn transcript(&self, batch: BatchId) -> Transcript {

@@ -34,6 +34,7 @@ fn sample() -> Task {
         opens_at_ms: 1_000,
         closes_at_ms: 61_000,
         window: 0,
+        patience_ms: 0,
     }
 }
 
@@ -108,6 +109,27 @@ fn a_window_that_ends_before_it_opens_is_refused() {
 fn a_list_shorter_than_the_minimum_batch_is_refused() {
     assert!(matches!(
         refused(|t| t.eligibility = Eligibility::List((40..43).map(key).collect())),
+        TaskError::Range { .. }
+    ));
+}
+
+#[test]
+fn endorsers_and_patience_survive_and_are_bounded() {
+    let mut task = sample();
+    task.eligibility = Eligibility::EndorsedBy([key(9), key(7)].into());
+    task.patience_ms = 15_000;
+    assert_eq!(Task::decode(&task.encode()).unwrap(), task);
+    assert_eq!(
+        (task.eligibility.admits(&key(9)), task.due_at_ms()),
+        (None, 76_000)
+    );
+    assert_eq!(sample().due_at_ms(), 61_000 + PATIENCE_MS);
+    assert!(matches!(
+        refused(|t| t.eligibility = Eligibility::EndorsedBy(BTreeSet::new())),
+        TaskError::Range { .. }
+    ));
+    assert!(matches!(
+        refused(|t| t.patience_ms = 9_999),
         TaskError::Range { .. }
     ));
 }

@@ -108,7 +108,7 @@ pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, Stor
                 Some(identity) if !identities.insert(identity) => {
                     violations.push(format!("{name} counts identity {} twice", identity.short()));
                 }
-                Some(identity) if !task.eligibility.admits(identity) => {
+                Some(identity) if task.eligibility.admits(identity) == Some(false) => {
                     violations.push(format!("{name} counts {}, who is not eligible", identity.short()));
                 }
                 Some(_) => {}

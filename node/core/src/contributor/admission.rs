@@ -1,14 +1,14 @@
 //! Every check a task must pass before this node's data is touched for it.
 
 use fieldmark_ledger::batch::{self as ledger_batch, Phase};
-use fieldmark_ledger::tasks::TaskView;
+use fieldmark_ledger::tasks::{self, TaskView};
 use fieldmark_protocol::machine::StoreError;
-use fieldmark_protocol::task::{SKEW_MS, Task};
+use fieldmark_protocol::task::{Eligibility, SKEW_MS, Task};
 
 use super::charge_id;
 use crate::context::Context;
 use crate::io::{CommandError, Dataset, phase_name};
-use crate::{datasets, params};
+use crate::{datasets, params, seat};
 
 type Verdict<T> = Result<T, CommandError>;
 
@@ -29,6 +29,12 @@ pub(super) fn admissible(
         ));
     };
     if let Err(error) = allowed(ctx, &view.task).and_then(|()| fitting(&view.task, &data)) {
+        return Ok(Err(error));
+    }
+    if let Err(error) = eligible(ctx, &view.task)? {
+        return Ok(Err(error));
+    }
+    if let Err(error) = unchanged(ctx, view)? {
         return Ok(Err(error));
     }
     if ctx.now + SKEW_MS >= view.task.closes_at_ms {
@@ -53,20 +59,109 @@ fn allowed(ctx: &Context<'_>, task: &Task) -> Verdict<()> {
              private; name one with `fieldmark trust add IDENTITY` if you trust it",
         );
     }
-    if !task.eligibility.admits(&ctx.identity()) {
-        return no(
-            "refused",
-            "the task lists its contributors and this identity is not on the list",
-        );
-    }
-    let (epsilon, most) = (task.privacy.epsilon(), ctx.shared.policy.epsilon_max);
+    let policy = &ctx.shared.policy;
+    let (epsilon, most) = (task.privacy.epsilon(), policy.epsilon_max);
     if epsilon > most {
         return no(
             "refused",
             format!("the task asks for epsilon {epsilon}, your policy allows at most {most}"),
         );
     }
+    let (delta, most) = (task.privacy.delta(), policy.delta_max);
+    if most > 0.0 && delta > most {
+        return no(
+            "refused",
+            format!("the task asks for delta {delta:e}, your policy allows at most {most:e}"),
+        );
+    }
+    let (records, most) = (task.statistics.records_max, policy.records_max);
+    if most > 0 && records > most {
+        return no(
+            "refused",
+            format!("a report of the task counts up to {records} records, your policy allows at most {most}"),
+        );
+    }
     Ok(())
+}
+
+/// Whether the task's list or its endorsers admit this identity.
+fn eligible(ctx: &Context<'_>, task: &Task) -> Result<Verdict<()>, StoreError> {
+    let eligible = seat::eligible(&ctx.view, task, &ctx.identity())?;
+    Ok(match (&task.eligibility, eligible) {
+        (_, Some(true)) => Ok(()),
+        (Eligibility::EndorsedBy(_), found) => {
+            let why = if found.is_none() {
+                "none of them has endorsed this one, as far as is known here"
+            } else {
+                "their endorsement of this one has expired, ends before the window does, or was taken back"
+            };
+            no(
+                "refused",
+                format!("the task takes reports of identities that its endorsers endorsed; {why}"),
+            )
+        }
+        _ => no(
+            "refused",
+            "the task lists its contributors and this identity is not on the list",
+        ),
+    })
+}
+
+/// Whether the task is not another version of one that this node joined before: an operator that changes
+/// a task after people joined it must give it another name.
+fn unchanged(ctx: &Context<'_>, view: &TaskView) -> Result<Verdict<()>, StoreError> {
+    for joined in super::contributions(&ctx.view)? {
+        if joined.task == view.id {
+            continue;
+        }
+        let Some(before) = tasks::task(&ctx.view, &joined.task)? else {
+            continue;
+        };
+        if before.author != view.author || before.task.name != view.task.name {
+            continue;
+        }
+        if let Some(what) = difference(&before.task, &view.task) {
+            return Ok(no(
+                "refused",
+                format!(
+                    "the task '{}' is not what it was when this node joined it as {}: {what}",
+                    view.task.name,
+                    before.id.short()
+                ),
+            ));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// How two tasks of one name differ, but for their windows.
+fn difference(before: &Task, now: &Task) -> Option<String> {
+    let (a, b) = (&before.privacy, &now.privacy);
+    if a != b {
+        return Some(format!(
+            "epsilon {} at delta {:e} before, {} at {:e} now",
+            a.epsilon(),
+            a.delta(),
+            b.epsilon(),
+            b.delta()
+        ));
+    }
+    let rest = |task: &Task| Task {
+        window: 0,
+        opens_at_ms: 0,
+        closes_at_ms: 0,
+        ..task.clone()
+    };
+    if before.committee != now.committee {
+        return Some("another committee".to_owned());
+    }
+    if before.statistics != now.statistics {
+        return Some("other statistics".to_owned());
+    }
+    if rest(before) != rest(now) {
+        return Some("other rules for who contributes and when".to_owned());
+    }
+    (before.window == now.window).then(|| "the same window was posed twice".to_owned())
 }
 
 /// Whether the data has what the task measures.

@@ -84,6 +84,15 @@ pub(super) fn each(store: &dyn Read, batch: BatchId, mut each: impl FnMut(&Taken
     }
 }
 
+/// Number of reports that were rejected so far.
+pub(super) fn rejected(store: &dyn Read, batch: BatchId) -> Result<u64, StoreError> {
+    let mut found = 0;
+    each(store, batch, |taken| {
+        found += u64::from(matches!(taken.body, Body::Decided(_, Err(_))));
+    })?;
+    Ok(found)
+}
+
 /// Number of reports taken.
 pub(super) fn count(store: &dyn Read, batch: BatchId) -> Result<u64, StoreError> {
     let Some(bytes) = seat::get(store, batch, seat::UPLOADS, &[])? else {

@@ -5,16 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use fieldmark_fl::schema::Schema;
 use fieldmark_fl::seal;
 use fieldmark_fl::vdaf::Vdaf;
-use fieldmark_protocol::Kind;
+use fieldmark_ledger::batch as ledger_batch;
 use fieldmark_protocol::aggregation::{Abort, AbortReason, BatchId};
-use fieldmark_protocol::machine::{Batch, StoreError};
+use fieldmark_protocol::machine::{Batch, Column, StoreError};
 use fieldmark_protocol::report::Report;
 use fieldmark_protocol::task::{REPORTS_MAX, Task};
-use fieldmark_protocol::wire;
 use fieldmark_protocol::wire::rpc_request;
+use fieldmark_protocol::{Kind, ReportId, wire};
 use prost::Message;
 
 use super::inbox::{self, Body};
+use super::keys::{Keys, Said};
 use super::verify::Verifying;
 use super::{CHUNK, CHUNK_BYTES_MAX, RETRY_MS};
 use crate::author::{self, Signer};
@@ -29,8 +30,8 @@ use crate::seat::{self, Concluded};
 pub(super) enum Stage {
     /// Taking reports.
     Collecting,
-    /// Asking each helper for its part of the verification key.
-    Keys(BTreeMap<usize, [u8; 32]>),
+    /// Drawing the verification key with the helpers.
+    Keys(Keys),
     /// Verifying chunks of reports.
     Verifying(Box<Verifying>),
     /// Telling the helpers what was concluded; who agreed so far.
@@ -81,6 +82,8 @@ pub(super) struct Led {
     pub(super) task: Task,
     pub(super) stage: Stage,
     pub(super) reports: u64,
+    /// Of them, rejected when the batch was verified before the deadline.
+    pub(super) rejected: u64,
     pub(super) sizes: Sizes,
     /// When a helper is asked (again), by seat; absent while an answer is awaited.
     pub(super) ask_at: BTreeMap<(usize, Ask), u64>,
@@ -93,6 +96,7 @@ impl Led {
             task: task.clone(),
             stage: Stage::Collecting,
             reports,
+            rejected: 0,
             sizes: Sizes::of(task)?,
             ask_at: BTreeMap::new(),
         })
@@ -109,7 +113,8 @@ impl Led {
 
     pub(super) fn is_over(&self, now: u64) -> bool {
         let expected = u64::from(self.task.reports_expected);
-        now >= self.task.closes_at_ms || (expected != 0 && self.reports >= expected)
+        let may_count = self.reports.saturating_sub(self.rejected);
+        now >= self.task.closes_at_ms || (expected != 0 && may_count >= expected)
     }
 
     /// Why a report is not taken, if it is not.
@@ -120,8 +125,15 @@ impl Led {
         another: bool,
     ) -> Result<Option<(RefusalCode, String)>, StoreError> {
         let no = |code, detail: &str| Ok(Some((code, detail.to_owned())));
-        if !matches!(self.stage, Stage::Collecting) || self.is_over(ctx.now) {
+        if ctx.now >= self.task.closes_at_ms || matches!(self.stage, Stage::Concluding(_) | Stage::Done) {
             return no(RefusalCode::Closed, "the window is closed");
+        }
+        if !matches!(self.stage, Stage::Collecting) || self.is_over(ctx.now) {
+            // Should some of the expected reports be rejected, the window opens again.
+            return no(
+                RefusalCode::Retry,
+                "as many reports as are expected are being verified",
+            );
         }
         if ctx.now < self.task.opens_at_ms {
             return no(RefusalCode::Retry, "the window is not open yet");
@@ -138,6 +150,9 @@ impl Led {
                 "the report's shares are not one for each aggregator, of the length that the task's statistics have",
             );
         }
+        if seat::id_is_used(&ctx.view, &report.metadata)? {
+            return no(RefusalCode::Rejected, "this report id was used before");
+        }
         if another {
             return no(
                 RefusalCode::Rejected,
@@ -147,7 +162,7 @@ impl Led {
         match seat::admits(&ctx.view, &self.task, &report.metadata)? {
             None => no(
                 RefusalCode::Retry,
-                "the contributor's node certificate has not arrived here yet",
+                "the contributor's node certificate or endorsement has not arrived here yet",
             ),
             Some(Err(reason)) => no(RefusalCode::Rejected, reason.name()),
             Some(Ok(())) => Ok(None),
@@ -169,19 +184,25 @@ impl Led {
             self.stage = Stage::Done;
             return Ok(());
         }
-        if seat::get(&ctx.view, batch, seat::KEY_SHARE, &[])?.is_none() {
-            let share = ctx.random::<32>();
-            seat::put(&mut writes, batch, seat::KEY_SHARE, &[], share);
-        }
+        let own = match seat::get_key(&ctx.view, batch, seat::KEY_SHARE)? {
+            Some(own) => own,
+            None => ctx.random::<32>(),
+        };
+        seat::put(&mut writes, batch, seat::KEY_SHARE, &[], own);
         ctx.persist(writes);
         ctx.event(Event::Batch {
             task: batch.task,
             phase: "closing".into(),
             reports: self.reports,
         });
-        self.stage = Stage::Keys(BTreeMap::new());
-        self.ask_helpers(ctx.now, Ask::Key);
+        self.draw_key(ctx, batch, own);
         Ok(())
+    }
+
+    /// Starts, or starts again, to draw the verification key.
+    pub(super) fn draw_key(&mut self, ctx: &Context<'_>, batch: BatchId, own: [u8; 32]) {
+        self.stage = Stage::Keys(Keys::new(batch, own, self.task.committee.len()));
+        self.ask_helpers(ctx.now, Ask::Key);
     }
 
     /// Sends what each helper is due.
@@ -219,14 +240,8 @@ impl Led {
         ask: Ask,
     ) -> Result<Option<rpc_request::Body>, StoreError> {
         Ok(match (&self.stage, ask) {
-            (Stage::Keys(shares), Ask::Key) if !shares.contains_key(&seat) => {
-                let (task, window) = (batch.task.to_vec(), batch.window);
-                let share = Vec::new();
-                Some(rpc_request::Body::VerifyKeyShare(wire::VerifyKeyShare {
-                    task,
-                    window,
-                    share,
-                }))
+            (Stage::Keys(keys), Ask::Key) => {
+                keys.question(batch, seat).map(rpc_request::Body::VerifyKeyShare)
             }
             (Stage::Verifying(verifying), ask) => verifying.question(batch, seat, ask),
             (Stage::Concluding(agreed), Ask::Conclude) if !agreed.contains(&seat) => {
@@ -237,12 +252,67 @@ impl Led {
         })
     }
 
-    pub(super) fn key_share(&mut self, seat: usize, share: &[u8]) -> bool {
-        let (Stage::Keys(shares), Ok(share)) = (&mut self.stage, <[u8; 32]>::try_from(share)) else {
-            return false;
+    /// A helper said something of its share of the key; returns whether that was of use.
+    pub(super) fn key_share(
+        &mut self,
+        ctx: &mut Context<'_>,
+        batch: BatchId,
+        seat: usize,
+        answer: &wire::VerifyKeyShare,
+    ) -> Result<bool, StoreError> {
+        let Stage::Keys(keys) = &mut self.stage else {
+            return Ok(true);
         };
-        shares.insert(seat, share);
-        true
+        let before = keys.all_committed();
+        match keys.answer(batch, seat, answer) {
+            Said::Useless => Ok(false),
+            Said::Taken => {
+                if !before && keys.all_committed() {
+                    self.ask_helpers(ctx.now, Ask::Key);
+                }
+                Ok(true)
+            }
+            Said::Broken => {
+                let detail = "opened another share of the verification key than it committed to";
+                self.blame(ctx, batch, seat, None, detail)?;
+                Ok(true)
+            }
+        }
+    }
+
+    /// An aggregator broke the protocol: says so, and ends the batch, whose correctness needs all of them.
+    pub(super) fn blame(
+        &mut self,
+        ctx: &mut Context<'_>,
+        batch: BatchId,
+        seat: usize,
+        report: Option<ReportId>,
+        what: &str,
+    ) -> Result<(), StoreError> {
+        let Some(identity) = self.task.committee.get(seat).map(|a| a.identity) else {
+            return Ok(());
+        };
+        let at = report.map_or_else(String::new, |id| format!(" at report {id}"));
+        let detail = format!("the aggregator in seat {seat}, {identity}, {what}{at}");
+        ctx.event(Event::Misbehaviour {
+            task: batch.task,
+            seat: u64::try_from(seat).unwrap_or(u64::MAX),
+            identity,
+            report,
+            detail: detail.clone(),
+        });
+        self.stage = Stage::Done;
+        self.ask_at.clear();
+        if ledger_batch::batch(&ctx.view, batch)?.any_share() {
+            return Ok(());
+        }
+        let abort = Abort {
+            batch,
+            reason: AbortReason::Misbehaviour,
+            detail,
+        };
+        author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
+        Ok(())
     }
 
     pub(super) fn outcomes(&mut self, seat: usize, ask: Ask, outcomes: &wire::VerifyOutcomes) -> bool {
@@ -264,9 +334,10 @@ impl Led {
     pub(super) fn advance(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
         let seats = self.task.committee.len();
         match &mut self.stage {
-            Stage::Keys(shares) if shares.len() + 1 == seats => {
-                let shares = std::mem::take(shares);
-                self.verify(ctx, batch, &shares)?;
+            Stage::Keys(keys) => {
+                if let Some(shares) = keys.complete() {
+                    self.verify(ctx, batch, shares);
+                }
             }
             Stage::Concluding(agreed) if agreed.len() + 1 == seats => self.stage = Stage::Done,
             _ => {}
@@ -279,31 +350,12 @@ impl Led {
     }
 
     /// All parts of the verification key are here: it is fixed, and verification starts.
-    fn verify(
-        &mut self,
-        ctx: &mut Context<'_>,
-        batch: BatchId,
-        shares: &BTreeMap<usize, [u8; 32]>,
-    ) -> Result<(), StoreError> {
-        let key = match seat::get_key(&ctx.view, batch, seat::VERIFY_KEY)? {
-            Some(key) => key,
-            None => {
-                let own = seat::get_key(&ctx.view, batch, seat::KEY_SHARE)?.unwrap_or_default();
-                let mut hasher = blake3::Hasher::new_derive_key("fieldmark v1 verification key");
-                hasher.update(&batch.key());
-                hasher.update(&own);
-                shares.values().for_each(|share| {
-                    hasher.update(share);
-                });
-                let key = *hasher.finalize().as_bytes();
-                let mut writes = Batch::new();
-                seat::put(&mut writes, batch, seat::VERIFY_KEY, &[], key);
-                ctx.persist(writes);
-                key
-            }
-        };
-        self.stage = Stage::Verifying(Box::new(Verifying::new(key)));
-        Ok(())
+    fn verify(&mut self, ctx: &mut Context<'_>, batch: BatchId, key_shares: Vec<[u8; 32]>) {
+        let key = seat::joint_key(batch, &key_shares);
+        let mut writes = Batch::new();
+        seat::put(&mut writes, batch, seat::VERIFY_KEY, &[], key);
+        ctx.persist(writes);
+        self.stage = Stage::Verifying(Box::new(Verifying::new(key, key_shares)));
     }
 
     /// Every report is decided.
@@ -319,6 +371,14 @@ impl Led {
         concluded.accepted.sort_unstable();
         let accepted = u64::try_from(concluded.accepted.len()).unwrap_or(u64::MAX);
         let mut writes = Batch::new();
+        if ctx.now < self.task.closes_at_ms && accepted < u64::from(self.task.reports_expected) {
+            // Too few of them count: the window goes on until enough do, or until its deadline.
+            self.rejected = self.reports.saturating_sub(accepted);
+            self.stage = Stage::Collecting;
+            writes.delete(Column::Aggregation, seat::key(batch, seat::CLOSED, &[]));
+            ctx.persist(writes);
+            return Ok(());
+        }
         seat::put(
             &mut writes,
             batch,

@@ -13,7 +13,7 @@ use fieldmark_protocol::{PublicKey, ReportId, wire};
 use super::CHUNKS_MAX;
 use super::inbox::{self, Body};
 use super::led::{Led, Stage};
-use crate::compute::{Fault, Initiated, Job};
+use crate::compute::{Combined, Fault, Initiated, Job};
 use crate::context::{Ask, Context, Work};
 use crate::params;
 use crate::seat;
@@ -25,6 +25,8 @@ type Outcomes = BTreeMap<ReportId, Result<Vec<u8>, RejectionReason>>;
 #[derive(Debug)]
 pub(super) struct Verifying {
     key: [u8; 32],
+    /// All parts of the key in committee order, which open the commitments.
+    key_shares: Vec<[u8; 32]>,
     /// The last contributor whose report is in a chunk.
     read: Option<PublicKey>,
     /// Whether no report is left to put into a chunk.
@@ -65,9 +67,10 @@ enum Step {
 }
 
 impl Verifying {
-    pub(super) fn new(key: [u8; 32]) -> Self {
+    pub(super) fn new(key: [u8; 32], key_shares: Vec<[u8; 32]>) -> Self {
         Self {
             key,
+            key_shares,
             read: None,
             all_read: false,
             chunks: BTreeMap::new(),
@@ -92,6 +95,7 @@ impl Verifying {
                     window,
                     verify_key: self.key.to_vec(),
                     reports: chunk.reports.iter().filter_map(own).collect(),
+                    key_shares: self.key_shares.iter().map(|share| share.to_vec()).collect(),
                 }))
             }
             (Step::Finish { messages, answers }, Ask::Finish(_)) if !answers.contains_key(&seat) => {
@@ -152,7 +156,7 @@ impl Verifying {
                     Ok(share)
                 }
                 Err(Fault::Seal) => Err(RejectionReason::Seal),
-                Err(Fault::Proof) => Err(RejectionReason::Proof),
+                Err(_) => Err(RejectionReason::Proof),
             };
             own.insert(report.id, outcome);
         }
@@ -261,26 +265,34 @@ impl Led {
         ctx: &mut Context<'_>,
         batch: BatchId,
         chunk: u64,
-        results: Vec<Option<(Vec<u8>, Vec<u8>)>>,
-    ) {
+        results: Vec<Combined>,
+    ) -> Result<(), StoreError> {
         let Stage::Verifying(verifying) = &mut self.stage else {
-            return;
+            return Ok(());
         };
         let Some(held) = verifying.chunks.get_mut(&chunk) else {
-            return;
+            return Ok(());
         };
         let Step::Combine(ids) = &held.step else {
-            return;
+            return Ok(());
         };
+        let malformed = ids.iter().zip(&results).find_map(|(id, result)| match result {
+            Err(Fault::VerifierShare { seat }) => Some((*id, usize::from(*seat))),
+            _ => None,
+        });
+        if let Some((id, seat)) = malformed {
+            let what = "answered with a malformed verifier share";
+            return self.blame(ctx, batch, seat, Some(id), what);
+        }
         let mut writes = Batch::new();
         let mut messages = BTreeMap::new();
         for (id, result) in ids.iter().zip(results) {
             match result {
-                Some((message, output)) => {
+                Ok((message, output)) => {
                     seat::put(&mut writes, batch, seat::OUTPUT, id.as_bytes(), output);
                     messages.insert(*id, message);
                 }
-                None => {
+                Err(_) => {
                     held.rejected.insert(*id, RejectionReason::Proof);
                 }
             }
@@ -291,6 +303,7 @@ impl Led {
             answers: BTreeMap::new(),
         };
         self.ask_helpers(ctx.now, Ask::Finish(chunk));
+        Ok(())
     }
 
     /// Moves every chunk as far as the answers allow, and starts others in place of those that are done.
