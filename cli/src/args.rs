@@ -99,6 +99,11 @@ pub(crate) enum Command {
     Budget(Budget),
     /// Challenges: several models, one real scenario
     Challenge(Challenge),
+    /// Sign a word for another identity, or take it back
+    #[command(
+        after_help = "Examples:\n  fieldmark endorse 4f2a… --days 90\n  fieldmark endorse 4f2a… --revoke"
+    )]
+    Endorse(Endorse),
     /// Show a challenge's leaderboard
     #[command(
         after_help = "Example:\n  fieldmark leaderboard digits-in-the-field --wait 60 --html board.html"
@@ -354,6 +359,9 @@ pub(crate) enum ChallengeAction {
     /// Take part with a dataset, within its privacy budget
     #[command(after_help = "Example:\n  fieldmark challenge join digits-in-the-field --dataset ward-7")]
     Join(Join),
+    /// Show what proves that this node's report was received and counted
+    #[command(after_help = "Example:\n  fieldmark challenge receipt digits-in-the-field")]
+    Receipt(ChallengeReference),
     /// End a challenge before anything of it is public
     #[command(
         after_help = "Example:\n  fieldmark challenge abort digits-in-the-field --reason 'wrong slice'"
@@ -391,6 +399,22 @@ pub(crate) struct Abort {
     /// Why, for everyone to read
     #[arg(long, value_name = "TEXT")]
     pub(crate) reason: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Endorse {
+    /// The identity, in hexadecimal
+    #[arg(value_name = "IDENTITY")]
+    pub(crate) identity: String,
+    /// As what; challenges that name endorsers take reports of contributors
+    #[arg(long = "as", value_name = "ROLE", default_value = "contributor")]
+    pub(crate) role: String,
+    /// For how many days [default: it does not expire]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=36_500))]
+    pub(crate) days: Option<u64>,
+    /// Take earlier endorsements in this role back
+    #[arg(long, conflicts_with = "days")]
+    pub(crate) revoke: bool,
 }
 
 #[derive(Debug, Args)]

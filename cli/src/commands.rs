@@ -3,6 +3,7 @@
 pub(crate) mod challenges;
 pub(crate) mod datasets;
 pub(crate) mod doctor;
+pub(crate) mod endorse;
 pub(crate) mod evaluate;
 pub(crate) mod home;
 pub(crate) mod infer;

@@ -51,6 +51,7 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Dataset(args) => commands::datasets::dataset(global, args, out),
         Command::Budget(args) => commands::datasets::budget(global, args, out),
         Command::Challenge(args) => commands::challenges::challenge(global, args, out),
+        Command::Endorse(args) => commands::endorse::endorse(global, args, out),
         Command::Leaderboard(args) => commands::leaderboard::leaderboard(global, args, out),
         Command::Doctor => commands::doctor::doctor(global, out),
         Command::Simulate(args) => commands::simulate::simulate(args, out),

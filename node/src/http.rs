@@ -22,9 +22,11 @@ pub mod spec;
 
 mod connections;
 mod datasets;
+mod endorsements;
 mod extract;
 mod node;
 mod pages;
+mod receipts;
 mod runs;
 
 use axum::extract::DefaultBodyLimit;
@@ -64,6 +66,9 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/challenges/{reference}", get(challenges::show))
         .route("/challenges/{reference}/join", post(challenges::join))
         .route("/challenges/{reference}/abort", post(challenges::abort))
+        .route("/challenges/{reference}/receipt", get(receipts::receipt))
+        .route("/endorsements", post(endorsements::endorse))
+        .route("/endorsements/{identity}", get(endorsements::list))
         .route(
             "/challenges/{reference}/board",
             get(challenges::board).post(challenges::board_under),

@@ -340,6 +340,8 @@ fn core_options(home: &Home) -> Result<NodeOptions, NodeError> {
         policy: Policy {
             trust: home.trust.clone(),
             epsilon_max: home.config.epsilon_max,
+            delta_max: home.config.delta_max,
+            records_max: home.config.records_max,
         },
         seed,
     })

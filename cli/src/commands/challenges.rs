@@ -19,6 +19,7 @@ pub(crate) fn challenge(global: &Global, args: &Challenge, out: &Output) -> anyh
         ChallengeAction::List => list(global, out),
         ChallengeAction::Show(args) => show(global, &args.reference, out),
         ChallengeAction::Join(args) => join(global, &args.challenge.reference, &args.dataset, out),
+        ChallengeAction::Receipt(args) => receipt(global, &args.reference, out),
         ChallengeAction::Abort(args) => abort(global, &args.challenge.reference, &args.reason, out),
     }
 }
@@ -165,6 +166,15 @@ fn summary(challenge: &Value) -> String {
     let entries: Vec<String> = text::list(challenge, "entries").iter().map(entry).collect();
     let eligible = match challenge.get("eligible").and_then(Value::as_array) {
         Some(list) => format!("{} identities", list.len()),
+        None if field("eligibility") == "endorsed-by" => {
+            let endorsers = text::list(challenge, "endorsers");
+            let named: Vec<String> = endorsers
+                .iter()
+                .filter_map(Value::as_str)
+                .map(text::short)
+                .collect();
+            format!("whom {} endorsed as contributor", named.join(" or "))
+        }
         None => "anyone".to_owned(),
     };
     let operator = format!("{} {}", field("operator"), field("operator_name"));
@@ -177,6 +187,7 @@ fn summary(challenge: &Value) -> String {
         ("scenario", field("scenario")),
         ("phase", field("phase")),
         ("closes", text::when(text::number(challenge, "closes_at_ms"))),
+        ("committee due", text::when(text::number(challenge, "due_at_ms"))),
         ("models", entries.join(", ")),
         ("clean slice", field("clean_slice")),
         (
@@ -214,6 +225,53 @@ fn join(global: &Global, reference: &str, dataset: &str, out: &Output) -> anyhow
     out.result(&joined, || {
         format!("joined with '{dataset}'; the report is made and sent by the node, follow it with `fieldmark events`")
     })
+}
+
+fn receipt(global: &Global, reference: &str, out: &Output) -> anyhow::Result<()> {
+    let path = format!("challenges/{}/receipt", encoded(reference));
+    let found = Client::connect(global)?.get(&path)?;
+    out.result(&found, || receipt_text(&found))
+}
+
+fn receipt_text(found: &Value) -> String {
+    let received = found.get("received_at_ms").and_then(Value::as_u64);
+    let mut fields = vec![
+        ("report", text::string(found, "report")),
+        ("state", text::string(found, "state")),
+        (
+            "receipt",
+            received.map_or_else(
+                || "none".to_owned(),
+                |_| {
+                    format!(
+                        "signed by the leader for {}",
+                        text::when(text::number(found, "received_at_ms"))
+                    )
+                },
+            ),
+        ),
+    ];
+    match found.get("inclusion").filter(|inclusion| !inclusion.is_null()) {
+        Some(inclusion) => {
+            let number = |name| text::number(inclusion, name);
+            let path = text::list(inclusion, "path").len();
+            fields.push((
+                "counted",
+                format!(
+                    "yes, number {} of {} accepted reports",
+                    number("index") + 1,
+                    number("count")
+                ),
+            ));
+            fields.push(("root", text::string(inclusion, "root")));
+            fields.push((
+                "proof",
+                format!("{path} hashes lead to the root that all aggregators signed"),
+            ));
+        }
+        None => fields.push(("counted", "not proven".to_owned())),
+    }
+    text::fields(&fields)
 }
 
 fn abort(global: &Global, reference: &str, reason: &str, out: &Output) -> anyhow::Result<()> {

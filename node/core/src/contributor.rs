@@ -97,7 +97,9 @@ impl Contribution {
         }
     }
 
-    fn name(&self) -> &'static str {
+    /// Name of its state in output.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
         match self.state {
             State::Joined => "joined",
             State::Charged { .. } => "charged",

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use fieldmark_protocol::task::RECORDS_MAX;
 use fieldmark_protocol::text;
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +80,12 @@ pub struct Config {
     /// Largest ε of a task this node takes part in, 0.01 to 20. Default: 10.
     #[serde(default = "default_epsilon")]
     pub epsilon_max: f64,
+    /// Largest δ of such a task, 1e-12 to 1e-3. Default: 1e-5.
+    #[serde(default = "default_delta")]
+    pub delta_max: f64,
+    /// Most source records that a report to such a task may count. Default: a million.
+    #[serde(default = "default_records")]
+    pub records_max: u32,
 }
 
 fn default_roles() -> Vec<Role> {
@@ -99,6 +106,14 @@ const fn default_quota() -> u64 {
 
 const fn default_epsilon() -> f64 {
     10.0
+}
+
+const fn default_delta() -> f64 {
+    1e-5
+}
+
+const fn default_records() -> u32 {
+    RECORDS_MAX
 }
 
 impl Config {
@@ -123,6 +138,8 @@ impl Config {
             mdns: false,
             blob_bytes_max: default_quota(),
             epsilon_max: default_epsilon(),
+            delta_max: default_delta(),
+            records_max: default_records(),
         }
     }
 
@@ -184,6 +201,15 @@ impl Config {
         }
         if !(0.01..=20.0).contains(&self.epsilon_max) {
             return invalid(format!("epsilon_max = {} is not 0.01 to 20", self.epsilon_max));
+        }
+        if !(1e-12..=1e-3).contains(&self.delta_max) {
+            return invalid(format!("delta_max = {:e} is not 1e-12 to 1e-3", self.delta_max));
+        }
+        if !(1..=RECORDS_MAX).contains(&self.records_max) {
+            return invalid(format!(
+                "records_max = {} is not 1 to {RECORDS_MAX}",
+                self.records_max
+            ));
         }
         Ok(())
     }

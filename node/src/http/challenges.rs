@@ -69,7 +69,13 @@ pub struct ChallengeDetail {
     slice_texts: Vec<Value>,
     entries: Vec<Value>,
     committee: Vec<SeatRow>,
+    /// `open`, `list` or `endorsed-by`.
+    eligibility: &'static str,
     eligible: Option<Vec<PublicKey>>,
+    /// Whose endorsement is needed.
+    endorsers: Option<Vec<PublicKey>>,
+    /// From then on a seat that owes something is late.
+    due_at_ms: u64,
     records_max: u32,
     paired: bool,
     calibration: bool,
@@ -347,6 +353,12 @@ fn detail(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<Challe
             Eligibility::List(list) => Some(list.iter().copied().collect()),
             _ => None,
         },
+        eligibility: task.eligibility.name(),
+        endorsers: match &task.eligibility {
+            Eligibility::EndorsedBy(list) => Some(list.iter().copied().collect()),
+            _ => None,
+        },
+        due_at_ms: task.due_at_ms(),
         records_max: task.statistics.records_max,
         paired: task.statistics.paired,
         calibration: task.statistics.calibration,

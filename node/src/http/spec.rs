@@ -11,7 +11,9 @@ use fieldmark_ledger::identity::{self, Certified};
 use fieldmark_protocol::address::Roles;
 use fieldmark_protocol::challenge::{Challenge, Slice};
 use fieldmark_protocol::machine::{Read, StoreError};
-use fieldmark_protocol::task::{Aggregator, Eligibility, Privacy, Statistics, Task};
+use fieldmark_protocol::task::{
+    Aggregator, COMMITTEE_MAX, COMMITTEE_MIN, Eligibility, Privacy, Statistics, Task,
+};
 use fieldmark_protocol::{PublicKey, RecordId};
 use serde::{Deserialize, Serialize};
 
@@ -49,6 +51,12 @@ pub struct ChallengeSpec {
     /// Who may contribute: identities or published names. Absent: anyone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub eligible: Option<Vec<String>>,
+    /// Instead of a list: whose endorsement as a contributor is needed, as identities or published names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub endorsed_by: Option<Vec<String>>,
+    /// How long the committee may take after the close, in seconds. Default: ten minutes.
+    #[serde(default)]
+    pub patience_seconds: u64,
     /// Squared sums for paired intervals. Default: true.
     #[serde(default = "yes")]
     pub paired: bool,
@@ -126,6 +134,18 @@ pub enum SpecError {
         /// What fits.
         found: Vec<String>,
     },
+    /// Too few or many aggregators.
+    #[error(
+        "committee: {COMMITTEE_MIN} to {COMMITTEE_MAX} aggregators are needed, {found} are named; with a single \
+         one nothing would be private"
+    )]
+    Committee {
+        /// How many.
+        found: usize,
+    },
+    /// A list and endorsers.
+    #[error("eligible and endorsed_by exclude each other; give one of them")]
+    Eligibility,
     /// The identity has no node that aggregates.
     #[error(
         "committee: '{text}' has no node that aggregates; its owner makes one with `fieldmark init --role aggregator`"
@@ -183,11 +203,34 @@ impl ChallengeSpec {
         Ok(privacy)
     }
 
+    /// What needs neither node nor mathematics to be seen.
+    fn check(&self) -> Result<(), SpecError> {
+        let found = self.committee.len();
+        if !(COMMITTEE_MIN..=COMMITTEE_MAX).contains(&found) {
+            return Err(SpecError::Committee { found });
+        }
+        if self.eligible.is_some() && self.endorsed_by.is_some() {
+            return Err(SpecError::Eligibility);
+        }
+        Ok(())
+    }
+
+    /// Who may contribute.
+    fn eligibility(&self, store: &dyn Read) -> Result<Eligibility, SpecError> {
+        let keys = |list: &[String]| list.iter().map(|text| identity_of(store, text)).collect();
+        Ok(match (&self.eligible, &self.endorsed_by) {
+            (Some(list), _) => Eligibility::List(keys(list)?),
+            (None, Some(list)) => Eligibility::EndorsedBy(keys(list)?),
+            (None, None) => Eligibility::Open,
+        })
+    }
+
     /// What accuracy to expect. Needs no node.
     ///
     /// # Errors
     /// [`SpecError::Schema`] and [`SpecError::Privacy`].
     pub fn plan(&self) -> Result<Plan, SpecError> {
+        self.check()?;
         let schema = self.schema()?;
         let privacy = self.privacy(&schema)?;
         let aggregators = u8::try_from(self.committee.len()).unwrap_or(u8::MAX);
@@ -218,6 +261,7 @@ impl ChallengeSpec {
     /// # Errors
     /// [`SpecError`] naming what is not known here. Bounds are checked where the task is signed.
     pub fn resolve(&self, store: &dyn Read, now_ms: u64) -> Result<(Task, Challenge), SpecError> {
+        self.check()?;
         let releases = self.models.iter().map(|text| catalogue::resolve(store, text));
         let statistics = Statistics {
             releases: releases.collect::<Result<Vec<RecordId>, _>>()?,
@@ -232,19 +276,13 @@ impl ChallengeSpec {
             committee: committee.collect::<Result<_, _>>()?,
             statistics,
             privacy: self.privacy(&self.schema()?)?,
-            eligibility: match &self.eligible {
-                None => Eligibility::Open,
-                Some(list) => Eligibility::List(
-                    list.iter()
-                        .map(|t| identity_of(store, t))
-                        .collect::<Result<_, _>>()?,
-                ),
-            },
+            eligibility: self.eligibility(store)?,
             min_batch: self.min_batch,
             reports_expected: self.reports_expected,
             opens_at_ms: now_ms,
             closes_at_ms: now_ms.saturating_add(self.window_seconds.saturating_mul(1000)),
             window: 0,
+            patience_ms: self.patience_seconds.saturating_mul(1_000),
         };
         let slice = |s: &SliceSpec| Slice {
             name: s.name.clone(),
@@ -355,6 +393,29 @@ name = "blur"
             panic!("{plan:?}")
         };
         assert!(few.records < many.records && few.field > many.field && many.field > 0.0);
+    }
+
+    #[test]
+    fn a_committee_of_one_or_six_gets_no_plan() {
+        for members in [1, 6] {
+            let mut spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
+            spec.committee = (0..members).map(|n| format!("a{n}")).collect();
+            let error = spec.plan().unwrap_err();
+            assert!(
+                matches!(error, SpecError::Committee { found } if found == members),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_list_and_endorsers_exclude_each_other() {
+        let text = SPEC.replace(
+            "epsilon =",
+            "eligible = [\"a\"]\nendorsed_by = [\"b\"]\nepsilon =",
+        );
+        let spec: ChallengeSpec = toml::from_str(&text).unwrap();
+        assert!(matches!(spec.plan(), Err(SpecError::Eligibility)));
     }
 
     #[test]
