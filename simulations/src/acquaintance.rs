@@ -9,12 +9,14 @@ use fieldmark_ledger::log::{self, Ingest};
 use fieldmark_ledger::payload::Profile;
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_protocol::address::{NodeAddress, NodeCertificate};
+use fieldmark_protocol::endorsement::Endorsement;
 use fieldmark_protocol::machine::{Batch, Column, Store};
+use fieldmark_protocol::task::CONTRIBUTOR_ROLE;
 use fieldmark_protocol::{Kind, PublicKey, Record, RecordId, SecretKey};
 
 use crate::cast::{HostId, Part, Role};
 use crate::host::EPOCH_MS;
-use crate::scenario::Scenario;
+use crate::scenario::{EligibilityPlan, Scenario};
 use crate::script::release;
 
 /// Tag of a release whose artifacts are complete, in `Column::Downloads`.
@@ -65,7 +67,13 @@ impl Acquaintance {
     pub(crate) fn of(scenario: &Scenario, parts: &[Part], also: &[Part]) -> Self {
         let mut store = MemoryStore::default();
         for (at, part) in parts.iter().chain(also).enumerate() {
-            for record in introduction(part) {
+            let records = if part.role == Role::Operator && scenario.challenge.eligibility == EligibilityPlan::Endorsed
+            {
+                endorsing(part, scenario.companies, also)
+            } else {
+                introduction(part)
+            };
+            for record in records {
                 take(&mut store, &record);
             }
             put_address(&mut store, at, part);
@@ -131,6 +139,7 @@ type Remembered<K, V> = OnceLock<Mutex<BTreeMap<K, V>>>;
 
 static ADDRESSES: Remembered<(HostId, PublicKey), NodeAddress> = OnceLock::new();
 static INTRODUCTIONS: Remembered<PublicKey, Vec<Record>> = OnceLock::new();
+static ENDORSING: Remembered<u64, Vec<Record>> = OnceLock::new();
 static MODELS: Remembered<u64, Record> = OnceLock::new();
 
 /// A value that is made once per process; it must follow from its key.
@@ -143,18 +152,45 @@ fn remembered<K: Ord, V: Clone>(values: &Remembered<K, V>, key: K, make: impl Fn
 /// Profile and certificate of a node, as it would sign them at its first start.
 fn introduction(part: &Part) -> Vec<Record> {
     remembered(&INTRODUCTIONS, part.identity(), || {
-        let keys = &part.keys;
-        let profile = Profile {
-            name: part.name.clone(),
-            about: String::new(),
+        chain(&part.keys.identity, payloads(part))
+    })
+}
+
+fn payloads(part: &Part) -> Vec<(Kind, Vec<u8>)> {
+    let keys = &part.keys;
+    let profile = Profile {
+        name: part.name.clone(),
+        about: String::new(),
+    };
+    let hpke = PublicKey::new(keys.hpke_public);
+    let certificate = NodeCertificate::new(part.identity(), &keys.node, hpke, part.role.protocol());
+    vec![
+        (Kind::Profile, profile.encode()),
+        (Kind::NodeCertificate, certificate.encode()),
+    ]
+}
+
+/// The operator's first records where it endorses the companies, and takes its word on an accomplice back.
+fn endorsing(operator: &Part, companies: u64, accomplices: &[Part]) -> Vec<Record> {
+    remembered(&ENDORSING, companies, || {
+        let mut payloads = payloads(operator);
+        let mut word = |part: &Part, revoked| {
+            let endorsement = Endorsement {
+                subject: part.identity(),
+                role: CONTRIBUTOR_ROLE.to_owned(),
+                expires_at_ms: 0,
+                revoked,
+            };
+            payloads.push((Kind::Endorsement, endorsement.encode()));
         };
-        let hpke = PublicKey::new(keys.hpke_public);
-        let certificate = NodeCertificate::new(part.identity(), &keys.node, hpke, part.role.protocol());
-        let payloads = [
-            (Kind::Profile, profile.encode()),
-            (Kind::NodeCertificate, certificate.encode()),
-        ];
-        chain(&keys.identity, payloads)
+        for number in 0..companies {
+            word(&part(0, Role::Company(number)), false);
+        }
+        for accomplice in accomplices.iter().take(1) {
+            word(accomplice, false);
+            word(accomplice, true);
+        }
+        chain(&operator.keys.identity, payloads)
     })
 }
 

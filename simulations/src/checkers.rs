@@ -5,6 +5,7 @@
 
 mod aggregation;
 mod budgets;
+mod committee;
 mod ledgers;
 #[cfg(test)]
 mod tests;
@@ -22,13 +23,15 @@ use fieldmark_protocol::{PublicKey, ReportId};
 
 use crate::cast::{HostId, Part, Role};
 use crate::ports::Truth;
-use crate::scenario::Expect;
+use crate::scenario::{Deed, Expect};
 use crate::script::Posed;
+use crate::secrecy::Secrets;
 
 /// An honest node's disk after a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Witness {
     pub(crate) host: HostId,
+    pub(crate) identity: PublicKey,
     pub(crate) part: Part,
     pub(crate) store: MemoryStore,
 }
@@ -37,6 +40,12 @@ pub(crate) struct Witness {
 #[derive(Debug, Clone)]
 pub(crate) struct Evidence {
     pub(crate) witnesses: Vec<Witness>,
+    /// Disks of adversaries.
+    pub(crate) others: Vec<Witness>,
+    /// Whose report is whose, of all that were ever uploaded.
+    pub(crate) uploads: BTreeMap<ReportId, PublicKey>,
+    /// Measurements that nobody else may hold.
+    pub(crate) secrets: Secrets,
     /// Identities that forked their log.
     pub(crate) equivocators: Vec<PublicKey>,
     /// Records that a user was told are signed.
@@ -60,16 +69,33 @@ impl Evidence {
             .filter(move |witness| role(witness.part.role))
     }
 
-    /// The challenge's task and its batch, as the leader sees them.
+    /// Everyone with a role, adversaries included.
+    fn all(&self, role: impl Fn(Role) -> bool) -> impl Iterator<Item = &Witness> {
+        let everyone = self.witnesses.iter().chain(&self.others);
+        everyone.filter(move |witness| role(witness.part.role))
+    }
+
+    /// Who does a deed.
+    fn who(&self, deed: Deed) -> impl Iterator<Item = &PublicKey> {
+        let does = self.others.iter().filter(move |other| other.part.deed == Some(deed));
+        does.map(|other| &other.identity)
+    }
+
+    /// Whether an identity does not follow the protocol.
+    fn is_adversary(&self, identity: &PublicKey) -> bool {
+        self.others.iter().any(|other| other.identity == *identity)
+    }
+
+    /// The challenge's task and its batch, as an honest node sees them.
     fn outcome(&self) -> Result<Option<(Task, BatchView)>, StoreError> {
-        let Some(leader) = self.with(|role| role == Role::Aggregator(0)).next() else {
+        let Some(anyone) = self.with(|role| role == Role::Operator).next() else {
             return Ok(None);
         };
         let Some(posed) = self.posed else { return Ok(None) };
-        let Some(task) = tasks::task(&leader.store, &posed.task)? else {
+        let Some(task) = tasks::task(&anyone.store, &posed.task)? else {
             return Ok(None);
         };
-        let view = batch::batch(&leader.store, task.batch())?;
+        let view = batch::batch(&anyone.store, task.batch())?;
         Ok(Some((task.task, view)))
     }
 }
@@ -77,7 +103,7 @@ impl Evidence {
 /// Runs every checker.
 pub(crate) fn check(evidence: &Evidence) -> Violations {
     type Checker = fn(&Evidence) -> Result<Violations, StoreError>;
-    let checkers: [(&str, Checker); 8] = [
+    let checkers: [(&str, Checker); 12] = [
         ("convergence", ledgers::converged),
         ("forks", ledgers::forks_are_proven),
         ("acknowledged records", ledgers::acknowledged_are_held),
@@ -86,6 +112,10 @@ pub(crate) fn check(evidence: &Evidence) -> Violations {
         ("reports", aggregation::reports_count_once),
         ("aggregate", aggregation::adds_up),
         ("budgets", budgets::are_kept),
+        ("culprits", committee::culprits_are_named),
+        ("silence", committee::silence_has_a_reason),
+        ("contributors", committee::contributors_know),
+        ("secrecy", committee::nobody_learns_a_report),
     ];
     let mut violations = Violations::new();
     for (name, checker) in checkers {
@@ -113,7 +143,8 @@ fn ended_as_expected(evidence: &Evidence) -> Result<Violations, StoreError> {
     let fits = match evidence.expect {
         Expect::Released => view.phase == Phase::Released,
         Expect::Aborted => view.phase == Phase::Aborted,
-        Expect::Either => matches!(view.phase, Phase::Released | Phase::Aborted),
+        // That a batch which is stuck in mid-reveal may be so is looked at on its own.
+        Expect::Either => matches!(view.phase, Phase::Released | Phase::Aborted | Phase::Shares),
     };
     let details: Vec<&str> = view
         .aborts

@@ -19,8 +19,6 @@ const BATCH_BYTES: usize = 40;
 pub(crate) const NOISY: u8 = b'N';
 /// Tag of the batch as concluded.
 pub(crate) const CONCLUDED: u8 = b'D';
-/// Tag of a report held by the leader.
-pub(crate) const REPORT: u8 = b'R';
 
 /// A fault to come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,13 +18,17 @@
 //! | [`scenario`] | the file, its defaults and bounds |
 //! | `cast`, `script` | who takes part, and what users do |
 //! | `world` | the loop; `queue`, `network`, `host`, `disk`, `ports` are its parts |
-//! | `equivocator` | the adversary |
+//! | `acquaintance` | networks that know each other from the start |
+//! | `equivocator`, `adversaries` | who does not follow the protocol |
+//! | `secrecy` | the watch over what leaves a node |
+//! | `many` | many seeds of one scenario |
 //! | `checkers` | what must hold at the end |
 //! | `journal` | the event log |
 //! | `coverage` | the study of how often intervals and rank sets are right, without a network |
 //! | `parallel` | independent jobs on many cores |
 
 mod acquaintance;
+mod adversaries;
 mod cast;
 mod checkers;
 mod coverage;
@@ -42,6 +46,7 @@ mod queue;
 mod report;
 pub mod scenario;
 mod script;
+mod secrecy;
 mod world;
 
 use std::path::{Path, PathBuf};

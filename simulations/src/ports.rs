@@ -13,7 +13,7 @@ use fieldmark_fl::synthetic;
 use fieldmark_fl::vdaf::Vdaf;
 use fieldmark_node_core::compute::{self, Job, JobResult, Shape};
 use fieldmark_node_core::io::Dataset;
-use fieldmark_protocol::PublicKey;
+use fieldmark_protocol::{PublicKey, ReportId};
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
 
@@ -37,6 +37,8 @@ pub(crate) struct Noise {
 pub(crate) struct Truth {
     /// Measurements by batch and identity.
     pub(crate) measured: BTreeMap<(BatchId, PublicKey), Vec<u64>>,
+    /// What adversaries put into reports beside their node's own, by report.
+    pub(crate) sent: BTreeMap<ReportId, Vec<u64>>,
     /// Draws of noise by host.
     pub(crate) noise: BTreeMap<HostId, Vec<Noise>>,
     /// What went wrong while it was noted.

@@ -271,7 +271,8 @@ impl Script {
             },
             eligibility: match self.plan.eligibility {
                 EligibilityPlan::Open => Eligibility::Open,
-                _ => Eligibility::List(companies.collect()),
+                EligibilityPlan::List => Eligibility::List(companies.collect()),
+                EligibilityPlan::Endorsed => Eligibility::EndorsedBy([user.part.identity()].into()),
             },
             min_batch: u32::try_from(self.plan.min_batch).unwrap_or(u32::MAX),
             reports_expected: 0,

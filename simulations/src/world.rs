@@ -4,6 +4,7 @@
 //! machines ask for is done in `outputs`, what passes between hosts in `traffic`, what goes wrong in
 //! `faults`; `settle` knows the end.
 
+mod between;
 mod faults;
 mod outputs;
 mod settle;
@@ -14,10 +15,11 @@ use std::collections::BTreeMap;
 use fieldmark_node_core::NodeCore;
 use fieldmark_node_core::compute::Job;
 use fieldmark_node_core::io::{Input, JobId};
-use fieldmark_protocol::PublicKey;
+use fieldmark_protocol::{PublicKey, ReportId};
 use fieldmark_protocol::trust::TrustPolicy;
 
 use crate::acquaintance::Acquaintance;
+use crate::adversaries::{self, Adversary};
 use crate::cast::{self, HostId, Role};
 use crate::checkers::Evidence;
 use crate::disk::Disk;
@@ -30,6 +32,7 @@ use crate::ports::Ports;
 use crate::queue::Queue;
 use crate::scenario::{Fault, Scenario, When};
 use crate::script::{LOOK_MS, Script};
+use crate::secrecy::Secrets;
 use faults::Faults;
 use traffic::{Hop, Receipts, Rpc, RpcId};
 
@@ -140,6 +143,9 @@ pub(crate) struct World {
     rpcs: BTreeMap<RpcId, Rpc>,
     next_rpc: RpcId,
     receipts: Receipts,
+    adversaries: BTreeMap<HostId, Box<dyn Adversary>>,
+    secrets: Secrets,
+    uploads: BTreeMap<ReportId, PublicKey>,
     last_record_ms: u64,
     violations: Vec<String>,
     counters: Counters,
@@ -153,7 +159,7 @@ impl World {
         let parts = cast::cast(scenario, seed);
         let known = scenario
             .acquainted
-            .then(|| Acquaintance::of(scenario, &parts, &[]));
+            .then(|| Acquaintance::of(scenario, &parts, &adversaries::accomplices()));
         let mut draws = Draws::of(seed, "world");
         let mut host = |part: &cast::Part| {
             let skew = draws.within(scenario.network.skew_ms);
@@ -187,6 +193,13 @@ impl World {
             rpcs: BTreeMap::new(),
             next_rpc: 0,
             receipts: Receipts::new(),
+            adversaries: parts
+                .iter()
+                .enumerate()
+                .filter_map(|(at, part)| Some((at, adversaries::of(part.deed?, seed, part))))
+                .collect(),
+            secrets: Secrets::default(),
+            uploads: BTreeMap::new(),
             last_record_ms: 0,
             violations: Vec::new(),
             counters: Counters::default(),
@@ -297,7 +310,8 @@ impl World {
     }
 
     fn start(&mut self, at: HostId) {
-        let (seed, trust, acquainted) = (self.seed, self.trust.clone(), self.scenario.acquainted);
+        let (seed, acquainted) = (self.seed, self.scenario.acquainted);
+        let trust = self.trust_of(at);
         let host = self.host_mut(at);
         if host.is_up() {
             return;
@@ -323,8 +337,15 @@ impl World {
         }
     }
 
-    /// Hands an input to a host; it waits for the write under way.
+    /// Hands an input to a host, by way of its adversary where it has one.
     fn input(&mut self, at: HostId, input: Input) {
+        if let Some(input) = self.heard(at, input) {
+            self.deliver(at, input);
+        }
+    }
+
+    /// Hands an input to a host's machine; it waits for the write under way.
+    fn deliver(&mut self, at: HostId, input: Input) {
         let delay = self.network.commit();
         let when = self.now + delay;
         let host = self.host_mut(at);

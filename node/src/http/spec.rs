@@ -217,7 +217,9 @@ impl ChallengeSpec {
 
     /// Who may contribute.
     fn eligibility(&self, store: &dyn Read) -> Result<Eligibility, SpecError> {
-        let keys = |list: &[String]| list.iter().map(|text| identity_of(store, text)).collect();
+        let keys = |list: &[String]| -> Result<BTreeSet<PublicKey>, SpecError> {
+            list.iter().map(|text| identity_of(store, text)).collect()
+        };
         Ok(match (&self.eligible, &self.endorsed_by) {
             (Some(list), _) => Eligibility::List(keys(list)?),
             (None, Some(list)) => Eligibility::EndorsedBy(keys(list)?),

@@ -1,7 +1,7 @@
 //! The batch: no report counts twice, a receipt is kept, and the aggregate is the plain sum of what was
 //! really measured plus the noise that the committee really drew.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use fieldmark_fl::schema::{Measurement, Schema};
 use fieldmark_ledger::batch::{BatchView, Phase};
@@ -11,16 +11,13 @@ use fieldmark_node_core::reveal;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::decode;
 use fieldmark_protocol::machine::{Column, RPC_BYTES_MAX, Read, StoreError};
-use fieldmark_protocol::report::Report;
 use fieldmark_protocol::task::Task;
-use fieldmark_protocol::{PublicKey, ReportId, merkle, wire};
+use fieldmark_protocol::{ReportId, merkle, wire};
 
 use super::{Evidence, Violations};
 use crate::cast::Role;
-use crate::disk::{CONCLUDED, NOISY, REPORT};
-
-/// A report's id and contributor, as the leader holds them.
-type Reports = BTreeMap<ReportId, PublicKey>;
+use crate::disk::{CONCLUDED, NOISY};
+use crate::scenario::Deed;
 
 /// Key of an aggregator's state.
 fn key(batch: BatchId, tag: u8) -> Vec<u8> {
@@ -29,34 +26,8 @@ fn key(batch: BatchId, tag: u8) -> Vec<u8> {
     key
 }
 
-/// Reports that the leader holds, decided or not.
-pub(super) fn reports(leader: &MemoryStore, batch: BatchId) -> Result<Reports, StoreError> {
-    let mut found = Reports::new();
-    for (key, value) in leader.scan_all(Column::Aggregation, &key(batch, REPORT))? {
-        let damaged = || StoreError::damaged(Column::Aggregation, &key, "not a report");
-        let (id, contributor) = report(&key, &value).ok_or_else(damaged)?;
-        found.insert(id, contributor);
-    }
-    Ok(found)
-}
-
-/// Id and contributor of an entry: time and report, or time, id and verdict once it is decided.
-fn report(key: &[u8], value: &[u8]) -> Option<(ReportId, PublicKey)> {
-    let body = value.get(8..)?;
-    if let Ok([id @ .., _, _, _, _]) = <&[u8; 20]>::try_from(body) {
-        let contributor = key.get(key.len().checked_sub(32)?..)?;
-        return Some((
-            ReportId::from_slice(id).ok()?,
-            PublicKey::from_slice(contributor).ok()?,
-        ));
-    }
-    let wire: wire::Report = decode::bounded("a report", body, RPC_BYTES_MAX).ok()?;
-    let metadata = Report::check(wire).ok()?.metadata;
-    Some((metadata.report_id, metadata.contributor))
-}
-
 /// The batch as an aggregator concluded it: accepted and rejected ids.
-fn concluded(store: &MemoryStore, batch: BatchId) -> Result<Option<[Vec<ReportId>; 2]>, StoreError> {
+pub(super) fn concluded(store: &MemoryStore, batch: BatchId) -> Result<Option<[Vec<ReportId>; 2]>, StoreError> {
     let key = key(batch, CONCLUDED);
     let Some(bytes) = store.get(Column::Aggregation, &key)? else {
         return Ok(None);
@@ -85,10 +56,8 @@ pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, Stor
     let Some((task, view)) = evidence.outcome()? else {
         return Ok(violations);
     };
-    let Some(leader) = evidence.with(|role| role == Role::Aggregator(0)).next() else {
-        return Ok(violations);
-    };
-    let reports = reports(&leader.store, view.batch)?;
+    let reports = &evidence.uploads;
+    let leader_is_honest = evidence.with(|role| role == Role::Aggregator(0)).next().is_some();
     for aggregator in evidence.with(|role| matches!(role, Role::Aggregator(_))) {
         let name = &aggregator.part.name;
         let Some([accepted, rejected]) = concluded(&aggregator.store, view.batch)? else {
@@ -114,7 +83,7 @@ pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, Stor
                 Some(_) => {}
             }
         }
-        for ((_, contributor), id) in &evidence.receipts {
+        for ((_, contributor), id) in evidence.receipts.iter().filter(|_| leader_is_honest) {
             if !ids.contains(id) && !rejected.contains(id) {
                 let contributor = contributor.short();
                 violations.push(format!(
@@ -142,7 +111,12 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
     if view.phase != Phase::Released {
         return Ok(Violations::new());
     }
-    let Some(leader) = evidence.with(|role| role == Role::Aggregator(0)).next() else {
+    // One aggregator that lies about its own share shifts the sum, and nobody can tell.
+    let lies = |deed| evidence.who(deed).next().is_some();
+    if lies(Deed::FalseAggregateShare) {
+        return Ok(Violations::new());
+    }
+    let Some(honest) = evidence.with(|role| matches!(role, Role::Aggregator(_))).next() else {
         return Ok(Violations::new());
     };
     let Ok(schema) = Schema::new(&schema_params(&task)) else {
@@ -150,19 +124,22 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
     };
     let mut violations = Violations::new();
     let mut expected = vec![0_i128; schema.len()];
-    let reports = reports(&leader.store, view.batch)?;
-    let accepted = concluded(&leader.store, view.batch)?
+    let accepted = concluded(&honest.store, view.batch)?
         .map(|[accepted, _]| accepted)
         .unwrap_or_default();
-    for contributor in accepted.iter().filter_map(|id| reports.get(id)) {
-        let values = evidence.truth.measured.get(&(view.batch, *contributor));
+    for id in &accepted {
+        let Some(contributor) = evidence.uploads.get(id) else {
+            continue;
+        };
+        let sent = evidence.truth.sent.get(id);
+        let values = sent.or_else(|| evidence.truth.measured.get(&(view.batch, *contributor)));
         let measurement = values.and_then(|values| Measurement::new(&schema, values.clone()).ok());
         match measurement {
             Some(measurement) => add(&mut expected, &schema.release(&measurement)),
             None => violations.push(format!("{} counts and measured nothing", contributor.short())),
         }
     }
-    for aggregator in evidence.with(|role| matches!(role, Role::Aggregator(_))) {
+    for aggregator in evidence.all(|role| matches!(role, Role::Aggregator(_))) {
         match noise(evidence, aggregator, &task, &view)? {
             Ok(noise) => add(&mut expected, noise),
             Err(violation) => violations.push(violation),
@@ -179,6 +156,7 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
         .filter_map(|value| i64::try_from(*value).ok())
         .collect();
     if violations.is_empty()
+        && !lies(Deed::FalseSum)
         && view
             .aggregates
             .iter()

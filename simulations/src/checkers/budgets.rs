@@ -7,7 +7,6 @@ use fieldmark_node_core::contributor::{Contribution, State, charge_id, contribut
 use fieldmark_node_core::params;
 use fieldmark_protocol::machine::{Column, Read, StoreError};
 
-use super::aggregation::reports;
 use super::{Evidence, Violations, Witness};
 use crate::cast::Role;
 
@@ -20,13 +19,9 @@ pub(super) fn are_kept(evidence: &Evidence) -> Result<Violations, StoreError> {
     let Ok(cost) = params::check(&task) else {
         return Ok(vec!["the task's parameters do not hold".to_owned()]);
     };
-    let leader = evidence.with(|role| role == Role::Aggregator(0)).next();
-    let sent = leader
-        .map(|leader| reports(&leader.store, view.batch))
-        .transpose()?
-        .unwrap_or_default();
     for company in evidence.with(|role| matches!(role, Role::Company(_))) {
-        let reported = sent.values().any(|identity| *identity == company.part.identity());
+        let identity = company.part.identity();
+        let reported = evidence.uploads.values().any(|whose| *whose == identity);
         let found = company_violations(company, &view, cost, reported)?;
         violations.extend(
             found
@@ -93,6 +88,9 @@ fn charge_violation(
     if phase == Phase::Released && state == Some(ChargeState::Refunded) {
         return Some("it was given back what a released batch spent".to_owned());
     }
+    if phase == Phase::Shares && matches!(state, Some(ChargeState::Reserved | ChargeState::Refunded)) {
+        return Some(format!("a share is public and its charge is {state:?}"));
+    }
     let Some(contribution) = contribution else {
         return state.map(|_| "it was charged and took no part".to_owned());
     };
@@ -101,6 +99,7 @@ fn charge_violation(
         (State::Refunded, Some(ChargeState::Refunded) | None) => None,
         (State::Failed, None) => None,
         (State::Failed, Some(ChargeState::Committed)) if phase == Phase::Released => None,
+        (_, Some(ChargeState::Committed) | None) if phase == Phase::Shares => None,
         (State::Counted | State::Refunded | State::Failed, _) => Some(format!(
             "its contribution ended {:?} with the charge {state:?}",
             contribution.state

@@ -39,7 +39,10 @@ impl Faults {
         let mut draws = Draws::of(seed, "faults");
         let mut crashes: Vec<Planned> = Vec::new();
         for crash in &scenario.crash {
-            let fits = |at: &HostId| parts.get(*at).is_some_and(|part| part.role.is(crash.who));
+            let fits = |at: &HostId| {
+                let part = parts.get(*at);
+                part.is_some_and(|part| part.role.is(crash.who) && part.deed.is_none())
+            };
             let mut victims: Vec<HostId> = (0..parts.len()).filter(fits).collect();
             // Nobody is hit twice while there are others.
             if victims

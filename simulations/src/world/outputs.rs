@@ -16,32 +16,48 @@ impl World {
             if face && !equivocator::says(&output) {
                 continue;
             }
-            match output {
-                Output::Send { peer, request, data } => self.send(at, peer, request, data),
-                Output::Respond { inbound, data } => self.respond(at, inbound, data),
-                Output::Broadcast { topic, data } => self.broadcast(at, topic, data),
-                Output::Verdict { message, verdict } => self.verdict(at, message, verdict),
-                Output::Dial { multiaddr } => self.dial(at, &multiaddr),
-                Output::Compute { job, work } => self.compute(at, job, work),
-                Output::Timer { at_ms } => {
-                    let now = self.now;
-                    let host = self.host_mut(at);
-                    host.timer_at = host.virtual_time(at_ms).max(now + 1);
-                    self.plan_timer(at);
-                }
-                Output::Reply { id, result } => {
-                    self.log(at, format_args!("reply {id}: {result:?}"));
-                    let Some(host) = self.hosts.get(at) else { continue };
-                    let before = self.script.posed.is_some();
-                    self.script.replied(host, self.now, id, result);
-                    if !before && self.script.posed.is_some() {
-                        self.challenge_posed(at);
-                    }
-                }
-                Output::Event(event) => self.event(at, &event),
-                // A batch never leaves the driver.
-                _ => {}
+            for output in self.said(at, output) {
+                self.output(at, output);
             }
+        }
+    }
+
+    /// Does one thing that a host asked for.
+    pub(super) fn output(&mut self, at: HostId, output: Output) {
+        match output {
+            Output::Send { peer, request, data } => {
+                self.watch_request(at, peer, &data);
+                self.send(at, peer, request, data);
+            }
+            Output::Respond { inbound, data } => {
+                self.watch(at, &data);
+                self.respond(at, inbound, data);
+            }
+            Output::Broadcast { topic, data } => {
+                self.watch(at, &data);
+                self.broadcast(at, topic, data);
+            }
+            Output::Verdict { message, verdict } => self.verdict(at, message, verdict),
+            Output::Dial { multiaddr } => self.dial(at, &multiaddr),
+            Output::Compute { job, work } => self.compute(at, job, work),
+            Output::Timer { at_ms } => {
+                let now = self.now;
+                let host = self.host_mut(at);
+                host.timer_at = host.virtual_time(at_ms).max(now + 1);
+                self.plan_timer(at);
+            }
+            Output::Reply { id, result } => {
+                self.log(at, format_args!("reply {id}: {result:?}"));
+                let Some(host) = self.hosts.get(at) else { return };
+                let before = self.script.posed.is_some();
+                self.script.replied(host, self.now, id, result);
+                if !before && self.script.posed.is_some() {
+                    self.challenge_posed(at);
+                }
+            }
+            Output::Event(event) => self.event(at, &event),
+            // A batch never leaves the driver.
+            _ => {}
         }
     }
 
@@ -101,6 +117,7 @@ impl World {
             _ => self.ports.run(at, identity, work),
         };
         let Some(result) = result else { return };
+        let result = self.worked(at, work, result);
         self.log(at, format_args!("job {job} done: {}", job_name(work)));
         self.input(at, Input::Done { job, result });
     }

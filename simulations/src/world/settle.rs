@@ -2,18 +2,31 @@
 
 use fieldmark_ledger::batch::{self, Phase};
 use fieldmark_ledger::effect::ledger_digest;
-use fieldmark_ledger::log;
+use fieldmark_ledger::{log, tasks};
 use fieldmark_node_core::contributor::{State, contributions};
 use fieldmark_protocol::PublicKey;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::machine::StoreError;
 
 use super::{Ended, SETTLE_MS, World};
-use crate::cast::HostId;
+use crate::cast::{HostId, Role};
 use crate::checkers::{Evidence, Witness};
 use crate::host::Host;
 
+/// How long after the committee's time is up a batch in mid-reveal is watched.
+const STUCK_MS: u64 = 20_000;
+
+fn is_over(state: &State) -> bool {
+    matches!(state, State::Counted | State::Refunded | State::Failed)
+}
+
 impl World {
+    /// The host that leads the committee.
+    fn leader(&self) -> HostId {
+        let leads = |host: &Host| host.part.role == Role::Aggregator(0);
+        self.hosts.iter().position(leads).unwrap_or(0)
+    }
+
     /// What is still to come, cheapest to find first.
     pub(super) fn unsettled(&self) -> Result<Option<String>, StoreError> {
         let no = |reason: &str| Ok(Some(reason.to_owned()));
@@ -31,22 +44,26 @@ impl World {
         }
         let honest = || self.hosts.iter().filter(|host| host.part.honest());
         for host in honest() {
-            let view = batch::batch(
-                host.disk(),
-                BatchId {
-                    task: posed.task,
-                    window: 0,
-                },
-            )?;
-            let released = view.phase == Phase::Released && !view.aggregates.is_empty();
-            if !released && !matches!(view.phase, Phase::Aborted | Phase::Void) {
+            let batch = BatchId {
+                task: posed.task,
+                window: 0,
+            };
+            let view = batch::batch(host.disk(), batch)?;
+            let task = tasks::task(host.disk(), &posed.task)?;
+            let summed = !view.aggregates.is_empty() || self.adversaries.contains_key(&self.leader());
+            // In mid-reveal nothing more is to come once the committee's time is up.
+            let stuck = view.phase == Phase::Shares
+                && task.is_some_and(|task| host.clock(self.now) > task.task.due_at_ms() + STUCK_MS);
+            let ended = match view.phase {
+                Phase::Released => summed,
+                Phase::Aborted | Phase::Void => true,
+                _ => stuck,
+            };
+            if !ended {
                 return no(&format!("at {} the batch is {:?}", host.part.name, view.phase));
             }
             for contribution in contributions(host.disk())? {
-                if !matches!(
-                    contribution.state,
-                    State::Counted | State::Refunded | State::Failed
-                ) {
+                if !stuck && !is_over(&contribution.state) {
                     return no(&format!(
                         "at {} the contribution is {:?}",
                         host.part.name, contribution.state
@@ -83,16 +100,18 @@ impl World {
         let machines = u64::try_from(self.hosts.len()).unwrap_or(u64::MAX);
         let witness = |(at, host): (HostId, Host)| Witness {
             host: at,
+            identity: host.part.identity(),
             part: host.part.clone(),
             store: host.into_disk().into_store(),
         };
-        let hosts = self
-            .hosts
-            .into_iter()
-            .enumerate()
-            .filter(|(_, host)| host.part.honest());
+        let hosts = self.hosts.into_iter().enumerate();
+        let hosts = hosts.filter(|(_, host)| !host.part.role.is_face()).map(witness);
+        let (witnesses, others) = hosts.partition(|witness: &Witness| witness.part.honest());
         let evidence = Evidence {
-            witnesses: hosts.map(witness).collect(),
+            witnesses,
+            others,
+            uploads: self.uploads,
+            secrets: self.secrets,
             equivocators,
             acknowledged: self.script.acknowledged,
             receipts: self.receipts,

@@ -23,7 +23,9 @@ impl Contributor {
         let batch = ledger_batch::batch(&ctx.view, contribution.batch())?;
         match batch.phase {
             // The aggregator that is silent could hold the sum.
-            Phase::Shares => commit(ctx, contribution).map(|()| true),
+            Phase::Shares if contribution.state != State::Joined => {
+                commit(ctx, contribution).map(|()| true)
+            }
             Phase::Released | Phase::Void => {
                 commit(ctx, contribution)?;
                 self.released(ctx, view, &batch, contribution)
