@@ -67,7 +67,8 @@ impl Acquaintance {
     pub(crate) fn of(scenario: &Scenario, parts: &[Part], also: &[Part]) -> Self {
         let mut store = MemoryStore::default();
         for (at, part) in parts.iter().chain(also).enumerate() {
-            let records = if part.role == Role::Operator && scenario.challenge.eligibility == EligibilityPlan::Endorsed
+            let records = if part.role == Role::Operator
+                && scenario.challenge.eligibility == EligibilityPlan::Endorsed
             {
                 endorsing(part, scenario.companies, also)
             } else {

@@ -15,7 +15,7 @@ use fieldmark_ledger::tasks;
 use fieldmark_node_core::compute::{Job, JobResult};
 use fieldmark_node_core::context::Keys;
 use fieldmark_node_core::io::{Input, Output};
-use fieldmark_protocol::machine::{Read, RPC_BYTES_MAX};
+use fieldmark_protocol::machine::{RPC_BYTES_MAX, Read};
 use fieldmark_protocol::task::Task;
 use fieldmark_protocol::{RecordId, ReportId, decode, wire};
 use prost::Message;
@@ -41,7 +41,9 @@ impl Scene<'_> {
     /// The task, as its own node knows it.
     fn task(&self, id: &[u8]) -> Option<Task> {
         let id = RecordId::from_slice(id).ok()?;
-        tasks::task(self.disk as &dyn Read, &id).ok()?.map(|view| view.task)
+        tasks::task(self.disk as &dyn Read, &id)
+            .ok()?
+            .map(|view| view.task)
     }
 }
 
@@ -65,7 +67,7 @@ pub(crate) trait Adversary: std::fmt::Debug {
 
 /// The adversary that does a deed.
 pub(crate) fn of(deed: Deed, seed: u64, part: &Part) -> Box<dyn Adversary> {
-    let draws = Draws::of(seed, &format!("adversary {}", deed.name()));
+    let draws = Draws::of(seed, &format!("adversary {}", part.name));
     match deed {
         Deed::DropsAccepted => Box::new(drops_accepted::DropsAccepted::default()),
         Deed::Replays => Box::new(replays::Replays),

@@ -77,7 +77,10 @@ impl Evidence {
 
     /// Who does a deed.
     fn who(&self, deed: Deed) -> impl Iterator<Item = &PublicKey> {
-        let does = self.others.iter().filter(move |other| other.part.deed == Some(deed));
+        let does = self
+            .others
+            .iter()
+            .filter(move |other| other.part.deed == Some(deed));
         does.map(|other| &other.identity)
     }
 

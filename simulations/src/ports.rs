@@ -13,9 +13,9 @@ use fieldmark_fl::synthetic;
 use fieldmark_fl::vdaf::Vdaf;
 use fieldmark_node_core::compute::{self, Job, JobResult, Shape};
 use fieldmark_node_core::io::Dataset;
-use fieldmark_protocol::{PublicKey, ReportId};
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
+use fieldmark_protocol::{PublicKey, ReportId};
 
 use crate::cast::{HostId, Part, Role};
 use crate::draws::Draws;

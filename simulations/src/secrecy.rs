@@ -33,7 +33,10 @@ impl Secrets {
             return;
         }
         let numbers = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-        let elements = values.iter().flat_map(|value| u128::from(*value).to_le_bytes()).collect();
+        let elements = values
+            .iter()
+            .flat_map(|value| u128::from(*value).to_le_bytes())
+            .collect();
         let text: Vec<String> = values.iter().map(u64::to_string).collect();
         for needle in [numbers, elements, text.join(",").into_bytes()] {
             self.add(whose, needle);

@@ -15,8 +15,8 @@ use std::collections::BTreeMap;
 use fieldmark_node_core::NodeCore;
 use fieldmark_node_core::compute::Job;
 use fieldmark_node_core::io::{Input, JobId};
-use fieldmark_protocol::{PublicKey, ReportId};
 use fieldmark_protocol::trust::TrustPolicy;
+use fieldmark_protocol::{PublicKey, ReportId};
 
 use crate::acquaintance::Acquaintance;
 use crate::adversaries::{self, Adversary};

@@ -38,7 +38,9 @@ impl LiesInItsLog {
 
     pub(super) fn inflates(part: &Part) -> Self {
         Self::new(part, |kind, payload| {
-            let transcript = Transcript::decode(payload).ok().filter(|_| kind == Kind::Transcript)?;
+            let transcript = Transcript::decode(payload)
+                .ok()
+                .filter(|_| kind == Kind::Transcript)?;
             let count = transcript.count + 3;
             Some(Transcript { count, ..transcript }.encode())
         })
@@ -46,7 +48,9 @@ impl LiesInItsLog {
 
     pub(super) fn false_sum(part: &Part) -> Self {
         Self::new(part, |kind, payload| {
-            let mut aggregate = Aggregate::decode(payload).ok().filter(|_| kind == Kind::Aggregate)?;
+            let mut aggregate = Aggregate::decode(payload)
+                .ok()
+                .filter(|_| kind == Kind::Aggregate)?;
             *aggregate.values.first_mut()? += 1_000_000;
             Some(aggregate.encode())
         })
@@ -101,7 +105,11 @@ impl LiesInItsLog {
         for head in frontier.heads.iter_mut().filter(|head| head.log == log) {
             let last = head.next.checked_sub(1).and_then(|seq| self.records.get(&seq));
             if let Some((own, shown)) = last {
-                head.head = if outwards { shown.id().to_vec() } else { own.to_vec() };
+                head.head = if outwards {
+                    shown.id().to_vec()
+                } else {
+                    own.to_vec()
+                };
             }
         }
     }
@@ -159,8 +167,11 @@ impl Adversary for LiesInItsLog {
     fn hears(&mut self, _scene: &mut Scene<'_>, input: Input) -> (Option<Input>, Vec<Output>) {
         let heard = match input {
             Input::Gossip { ref data, .. } => {
-                let announced = wire::Announcement::decode(data.as_slice()).ok().and_then(|a| a.body);
-                let own = matches!(announced, Some(announcement::Body::Record(record)) if self.is_own(&record));
+                let announced = wire::Announcement::decode(data.as_slice())
+                    .ok()
+                    .and_then(|a| a.body);
+                let own =
+                    matches!(announced, Some(announcement::Body::Record(record)) if self.is_own(&record));
                 if own {
                     return (None, Vec::new());
                 }

@@ -20,7 +20,9 @@ impl Adversary for ConcludesEarly {
         let Output::Respond { data, .. } = &output else {
             return vec![output];
         };
-        let response = wire::RpcResponse::decode(data.as_slice()).ok().and_then(|r| r.body);
+        let response = wire::RpcResponse::decode(data.as_slice())
+            .ok()
+            .and_then(|r| r.body);
         let Some(rpc_response::Body::Receipt(receipt)) = response else {
             return vec![output];
         };
@@ -36,7 +38,11 @@ impl Adversary for ConcludesEarly {
         };
         let mut said = vec![output];
         for (number, helper) in (1..).zip(helpers(scene.task(&receipt.task).as_ref())) {
-            said.push(further(helper, number, rpc_request::Body::Conclude(conclusion.clone())));
+            said.push(further(
+                helper,
+                number,
+                rpc_request::Body::Conclude(conclusion.clone()),
+            ));
         }
         said
     }
@@ -69,7 +75,12 @@ pub(super) struct TwoStories;
 
 impl Adversary for TwoStories {
     fn says(&mut self, scene: &mut Scene<'_>, output: Output) -> Vec<Output> {
-        let Output::Send { peer, request: id, data } = &output else {
+        let Output::Send {
+            peer,
+            request: id,
+            data,
+        } = &output
+        else {
             return vec![output];
         };
         let Some(rpc_request::Body::Conclude(mut conclusion)) = request(data) else {
@@ -81,10 +92,7 @@ impl Adversary for TwoStories {
         }
         if let Some(report_id) = conclusion.report_ids.pop() {
             let rejection = RejectionReason::Proof.number();
-            conclusion.rejected.push(wire::Verdict {
-                report_id,
-                rejection,
-            });
+            conclusion.rejected.push(wire::Verdict { report_id, rejection });
         }
         vec![Output::Send {
             peer: *peer,

@@ -11,7 +11,12 @@ pub(super) struct Replays;
 
 impl Adversary for Replays {
     fn says(&mut self, _scene: &mut Scene<'_>, output: Output) -> Vec<Output> {
-        let Output::Send { peer, request: id, data } = &output else {
+        let Output::Send {
+            peer,
+            request: id,
+            data,
+        } = &output
+        else {
             return vec![output];
         };
         let Some(rpc_request::Body::VerifyInit(mut init)) = request(data) else {

@@ -21,7 +21,10 @@ impl SpoilsReport {
         Self {
             spoil: |shares| {
                 let share = shares.inputs.first_mut();
-                let at = share.as_ref().map_or(0, |share| share.len()).saturating_sub(BLIND_BYTES + 16);
+                let at = share
+                    .as_ref()
+                    .map_or(0, |share| share.len())
+                    .saturating_sub(BLIND_BYTES + 16);
                 if let Some(byte) = share.and_then(|share| share.get_mut(at)) {
                     *byte ^= 1;
                 }

@@ -27,7 +27,10 @@ fn key(batch: BatchId, tag: u8) -> Vec<u8> {
 }
 
 /// The batch as an aggregator concluded it: accepted and rejected ids.
-pub(super) fn concluded(store: &MemoryStore, batch: BatchId) -> Result<Option<[Vec<ReportId>; 2]>, StoreError> {
+pub(super) fn concluded(
+    store: &MemoryStore,
+    batch: BatchId,
+) -> Result<Option<[Vec<ReportId>; 2]>, StoreError> {
     let key = key(batch, CONCLUDED);
     let Some(bytes) = store.get(Column::Aggregation, &key)? else {
         return Ok(None);

@@ -27,7 +27,9 @@ pub(super) fn culprits_are_named(evidence: &Evidence) -> Result<Violations, Stor
             continue;
         }
         let detail = &abort.value.detail;
-        let named = spoilers.iter().any(|spoiler| detail.contains(&spoiler.to_string()));
+        let named = spoilers
+            .iter()
+            .any(|spoiler| detail.contains(&spoiler.to_string()));
         if !named || !detail.contains("report") || !detail.contains("seat") {
             violations.push(format!("an abort blames somebody else, or nobody: {detail}"));
         }
@@ -48,7 +50,10 @@ pub(super) fn silence_has_a_reason(evidence: &Evidence) -> Result<Violations, St
         let Some(aggregator) = task.committee.get(seat) else {
             continue;
         };
-        let aborted = view.aborts.iter().any(|abort| abort.author == aggregator.identity);
+        let aborted = view
+            .aborts
+            .iter()
+            .any(|abort| abort.author == aggregator.identity);
         if !aborted && !evidence.is_adversary(&aggregator.identity) {
             violations.push(format!("the honest aggregator in seat {seat} is silent for ever"));
         }
@@ -99,7 +104,10 @@ pub(super) fn contributors_know(evidence: &Evidence) -> Result<Violations, Store
 pub(super) fn nobody_learns_a_report(evidence: &Evidence) -> Result<Violations, StoreError> {
     let mut violations = Violations::new();
     for witness in evidence.witnesses.iter().chain(&evidence.others) {
-        if let Some(found) = evidence.secrets.in_store(&witness.store, &witness.part.identity())? {
+        if let Some(found) = evidence
+            .secrets
+            .in_store(&witness.store, &witness.part.identity())?
+        {
             violations.push(format!("{} holds {found}", witness.part.name));
         }
     }

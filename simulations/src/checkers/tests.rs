@@ -177,7 +177,9 @@ fn an_identity_that_counts_twice_is_seen() {
         let identity = witness(evidence, Role::Company(1)).part.identity();
         evidence.uploads.insert(ReportId::new([0xff; 16]), identity);
         let leader = witness(evidence, Role::Aggregator(0));
-        conclude(leader, batch, |concluded| concluded.report_ids.push(vec![0xff; 16]));
+        conclude(leader, batch, |concluded| {
+            concluded.report_ids.push(vec![0xff; 16])
+        });
     });
 }
 

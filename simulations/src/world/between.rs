@@ -98,8 +98,9 @@ impl World {
     pub(super) fn watch(&mut self, at: HostId, data: &[u8]) {
         if let Some(whose) = self.secrets.seen(data) {
             let (now, whose) = (self.now, whose.short());
-            self.violations
-                .push(format!("{now} n{at}: the measurement of {whose} leaves in the clear"));
+            self.violations.push(format!(
+                "{now} n{at}: the measurement of {whose} leaves in the clear"
+            ));
         }
     }
 

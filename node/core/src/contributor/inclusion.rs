@@ -25,6 +25,9 @@ use crate::rpc::RefusalCode;
 const RECEIPT: u8 = b'r';
 const INCLUSION: u8 = b'i';
 
+/// Fewest questions before this node gives up.
+const TRIES_MIN: u32 = 20;
+
 /// What this node can show for its report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Proof {
@@ -63,6 +66,8 @@ pub(super) struct Asking {
 struct Asked {
     next_seat: usize,
     at: u64,
+    /// Questions since the node started, those included that found no connection.
+    tries: u32,
     /// Seats that say it was not counted.
     denied: BTreeSet<usize>,
 }
@@ -179,6 +184,7 @@ impl Asking {
             return Ok(Found::Open);
         }
         asked.at = ctx.now + RETRY_MS;
+        asked.tries = asked.tries.saturating_add(1);
         let seat = asked.next_seat % task.committee.len().max(1);
         asked.next_seat = seat + 1;
         let Some(node) = task.committee.get(seat).map(|a| a.node_key) else {
@@ -225,6 +231,13 @@ impl Asking {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Whether enough was asked since the node started to give up, when it is late enough for that.
+    pub(super) fn is_tired(&self, batch: &BatchId) -> bool {
+        self.batches
+            .get(batch)
+            .is_some_and(|asked| asked.tries >= TRIES_MIN)
     }
 
     pub(super) fn forget(&mut self, batch: &BatchId) {

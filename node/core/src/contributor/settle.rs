@@ -23,9 +23,7 @@ impl Contributor {
         let batch = ledger_batch::batch(&ctx.view, contribution.batch())?;
         match batch.phase {
             // The aggregator that is silent could hold the sum.
-            Phase::Shares if contribution.state != State::Joined => {
-                commit(ctx, contribution).map(|()| true)
-            }
+            Phase::Shares if contribution.state != State::Joined => commit(ctx, contribution).map(|()| true),
             Phase::Released | Phase::Void => {
                 commit(ctx, contribution)?;
                 self.released(ctx, view, &batch, contribution)
@@ -52,7 +50,8 @@ impl Contributor {
             Found::Denied
         };
         let (due, closes) = (view.task.due_at_ms(), view.task.closes_at_ms);
-        let given_up = ctx.now >= due.saturating_add(due.saturating_sub(closes));
+        let given_up =
+            ctx.now >= due.saturating_add(due.saturating_sub(closes)) && self.asking.is_tired(&batch.batch);
         let (state, detail) = match (found, &contribution.state) {
             (Found::Counted, _) => (
                 State::Counted,
