@@ -220,13 +220,7 @@ pub(crate) fn put(batch: &mut Batch, record: &Record) {
             put(Index::Ids, &[&kind, id], &[]);
         }
         Body::Withdrawal(withdrawal) => put(Index::Withdrawals, &[withdrawal.release.as_bytes(), id], &[]),
-        Body::Endorsement(endorsement) => {
-            put(
-                Index::Endorsements,
-                &[endorsement.subject.as_bytes(), author, id],
-                &[],
-            );
-        }
+        Body::Endorsement(word) => put(Index::Endorsements, &[word.subject.as_bytes(), author, id], &[]),
         Body::Task(task) => {
             put(Index::TasksByTime, &[&newest_first, id], &[]);
             for release in &task.statistics.releases {
