@@ -238,7 +238,7 @@ pub(crate) fn design_effect(release: &Release, model: u16, z: f64) -> DesignEffe
 }
 
 fn equal_design_effect(release: &Release, model: u16, z: f64) -> DesignEffect {
-    if release.schema().slices() == 1 {
+    if release.schema().slices() == 1 && release.schema().score_steps() == 1 {
         return DesignEffect {
             fraction: 1.0,
             conservative: false,

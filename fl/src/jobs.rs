@@ -225,6 +225,7 @@ mod tests {
         let statistics = Statistics {
             paired: true,
             calibration: false,
+            extra: crate::schema::Extra::PLAIN,
         };
         let params = SchemaParams {
             models: 2,
@@ -254,6 +255,7 @@ mod tests {
         let outcome = RecordOutcome {
             correct: vec![vec![true, bit], vec![bit, false]],
             confidence: vec![],
+            details: None,
         };
         let measurement = vdaf.schema().measure(&[outcome]).unwrap();
         let job = ShardJob {

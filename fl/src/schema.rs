@@ -9,20 +9,31 @@
 //! - **Weights.** All entries receive noise of the same scale, so the released value of an entry
 //!   is its sum times an integer weight; a larger weight buys a more precise entry at the price of
 //!   sensitivity.
-//! - **Centring.** Every entry but the record count is released as `2v − max·n`. A bit then
-//!   contributes ±1 instead of 0 or 2, which halves the sensitivity of the same information.
+//! - **Centring.** Every sum but the counts is released as `2v − max·n`. A bit then contributes ±1
+//!   instead of 0 or 2, which halves the sensitivity of the same information.
 //!
-//! This file owns the layout, the weights and the sensitivity; `schema/measure.rs` turns outcomes
-//! into values. Reading a released vector is the business of [`crate::interval`].
+//!
+//! The vector is a row of blocks (`schema/block.rs`), each with its bound, weight and exact part of
+//! the squared sensitivity. Beyond counts of right answers a task chooses how views are scored and
+//! which further statistics it collects (`schema/choice.rs`).
+//!
+//! This file owns the layout and the sensitivity; `schema/measure.rs` turns outcomes into values.
+//! Reading a released vector is the business of [`crate::interval`] and [`crate::metrics`].
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod block;
+mod choice;
 mod measure;
+mod outcome;
 #[cfg(test)]
 mod tests;
 
-pub use measure::{MeasureError, Measurement, RecordOutcome};
+pub use block::{Block, Family, LOG_LOSS_MAX, Part, SQUARE_STEPS, STEPS};
+pub use choice::{BINS_MAX, CLASSES_MAX, Collected, Extra, GROUPS_MAX, ScoreKind, Statistic};
+pub use measure::{MeasureError, Measurement};
+pub use outcome::{Details, Preferred, RecordOutcome, ViewOutcome};
 
 /// Most models in one task.
 pub const MODELS_MAX: u16 = 16;
@@ -32,13 +43,12 @@ pub const SLICES_MAX: u16 = 32;
 pub const CAP_MAX: u32 = 1_000_000;
 /// Highest value of a record's quantised mean confidence.
 pub const CONFIDENCE_MAX: u32 = 10;
+/// Most entries: an aggregate share of 16 bytes each fits a ledger record of 31 KiB.
+pub const ENTRIES_MAX: usize = 1_900;
+/// Most bits of a measurement: the leader's sealed share of 16 bytes each stays under 1 MiB.
+pub const BITS_MAX: u64 = 60_000;
 
-/// Share of the sensitivity (in hundredths of its square) that all squares together may take.
-const SQUARES_SHARE_PERCENT: u64 = 7;
-/// Share of the sensitivity (in hundredths of its square) that all differences together may take.
-const DIFFERENCES_SHARE_PERCENT: u64 = 13;
-
-/// Which statistics a task collects beyond the counts. Each raises the noise on all others.
+/// Which statistics a task collects beyond the scores. Each raises the noise on all others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Statistics {
     /// Squared per-record scores and squared differences per pair of models: without them the
@@ -46,6 +56,8 @@ pub struct Statistics {
     pub paired: bool,
     /// Mean confidence per model, for the calibration gap.
     pub calibration: bool,
+    /// How views are scored, and statistics beyond that.
+    pub extra: Extra,
 }
 
 /// Everything that fixes the layout of a task's vector.
@@ -68,19 +80,22 @@ pub struct SchemaParams {
 pub enum EntryKind {
     /// 1 per record.
     Records,
-    /// 1 per record whose view in `slice` the model judged correctly.
+    /// The model's score on the record's view in `slice`: 1 if right where scores are right or
+    /// wrong, elsewhere in steps.
     Correct {
         /// Index of the model.
         model: u16,
         /// Index of the slice.
         slice: u16,
     },
-    /// Square of the number of slices in which the model was correct on the record.
+    /// Square of the number of slices in which the model was correct on the record; elsewhere of
+    /// its mean score in steps of 1/[`SQUARE_STEPS`].
     Square {
         /// Index of the model.
         model: u16,
     },
-    /// Square of the difference of two models' numbers of correct slices on the record.
+    /// Square of the difference of two models' numbers of correct slices on the record; elsewhere
+    /// of their mean scores in steps of 1/[`SQUARE_STEPS`].
     Difference {
         /// Index of the first model.
         first: u16,
@@ -91,6 +106,29 @@ pub enum EntryKind {
     Confidence {
         /// Index of the model.
         model: u16,
+    },
+    /// 1 per record with a view in the slice, where records may lack views.
+    Views {
+        /// Index of the slice.
+        slice: u16,
+    },
+    /// 2 per record on which one model beat another, 1 per tie.
+    Wins {
+        /// Index of the better model.
+        winner: u16,
+        /// Index of the other.
+        loser: u16,
+    },
+    /// A cell of a statistic beyond scores.
+    Cell {
+        /// Which table.
+        part: Part,
+        /// Index of the model; 0 where models share the table.
+        model: u16,
+        /// Index of the slice; 0 where slices share the table.
+        slice: u16,
+        /// Index in the table.
+        cell: u16,
     },
 }
 
@@ -115,7 +153,7 @@ impl Entry {
     }
 }
 
-/// A parameter outside its limits.
+/// Parameters that make no layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SchemaError {
@@ -131,13 +169,32 @@ pub enum SchemaError {
         /// Greatest allowed value.
         most: u32,
     },
+    /// A statistic that needs every view of every record.
+    #[error(
+        "{what} need every record to have a view in every slice; leave them out, or the slices that records lack"
+    )]
+    NeedsEveryView {
+        /// The statistic.
+        what: &'static str,
+    },
+    /// The statistics together do not fit a share.
+    #[error(
+        "models, slices and statistics make {entries} numbers of {bits} bits in all, a share has room for {ENTRIES_MAX} \
+         numbers and {BITS_MAX} bits; collect fewer statistics, classes, bins or slices"
+    )]
+    TooLarge {
+        /// Entries of the vector.
+        entries: usize,
+        /// Bits of a measurement with its proofs' slack.
+        bits: u64,
+    },
 }
 
 /// The layout of a task's vector: entries in fixed order, their bounds and weights.
 ///
 /// ```
 /// use fieldmark_fl::schema::{Schema, SchemaParams, Statistics};
-/// let statistics = Statistics { paired: true, calibration: false };
+/// let statistics = Statistics { paired: true, ..Statistics::default() };
 /// let schema = Schema::new(&SchemaParams { models: 3, slices: 5, cap: 400, statistics })?;
 /// assert_eq!(schema.len(), 1 + 3 * 5 + 3 + 3);
 /// # Ok::<(), fieldmark_fl::schema::SchemaError>(())
@@ -145,32 +202,34 @@ pub enum SchemaError {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schema {
     params: SchemaParams,
+    blocks: Vec<Block>,
     entries: Vec<Entry>,
 }
 
 impl Schema {
     /// Lays out the vector: `n`, then `correct[m][s]` model by model, then (if paired, and only
-    /// with more than one slice) `square[m]`, (if paired) `difference[a][b]` for a < b, and (if
-    /// calibration) `confidence[m]`.
+    /// with more than one slice or step) `square[m]`, (if paired) `difference[a][b]` for a < b,
+    /// (if calibration) `confidence[m]`, (if views may be missing) `views[s]`, (if collected)
+    /// `wins[a][b]` and `wins[b][a]` for a < b, then the tables of [`Part::ALL`] that are
+    /// collected, each model by model, slice by slice, cell by cell.
     ///
     /// # Errors
-    /// A parameter outside its limits is named with its limits.
+    /// A parameter outside its limits is named with its limits; statistics that do not fit
+    /// together or do not fit a share are named.
     pub fn new(params: &SchemaParams) -> Result<Self, SchemaError> {
-        in_range("models", u32::from(params.models), 1, u32::from(MODELS_MAX))?;
-        in_range("slices", u32::from(params.slices), 1, u32::from(SLICES_MAX))?;
-        in_range("cap", params.cap, 1, CAP_MAX)?;
-        let weights = Weights::of(params);
-        let mut entries = vec![Entry {
-            kind: EntryKind::Records,
-            per_record_max: 1,
-            weight: weights.records,
-            centred: false,
-        }];
-        entries.extend(kinds(params).map(|kind| weights.entry(kind, u32::from(params.slices))));
-        Ok(Self {
+        check(params)?;
+        let blocks = block::blocks(params);
+        let entries: Vec<Entry> = blocks.iter().flat_map(|block| entries(block, params)).collect();
+        let schema = Self {
             params: *params,
+            blocks,
             entries,
-        })
+        };
+        let (entries, bits) = (schema.len(), schema.measurement_bits());
+        if entries > ENTRIES_MAX || bits > BITS_MAX {
+            return Err(SchemaError::TooLarge { entries, bits });
+        }
+        Ok(schema)
     }
 
     /// The parameters it was made from.
@@ -204,21 +263,95 @@ impl Schema {
         self.entries.len()
     }
 
-    /// Position of an entry, if the schema has it.
-    pub fn position(&self, kind: EntryKind) -> Option<usize> {
-        self.entries.iter().position(|entry| entry.kind == kind)
+    /// The blocks in their order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
     }
 
-    /// The exact squared L2 sensitivity of the released vector under "add or remove one record".
+    /// The block of a family, if the schema has it.
+    pub fn block(&self, family: Family) -> Option<&Block> {
+        self.blocks.iter().find(|block| block.family == family)
+    }
+
+    /// Steps of a view's score: 1 where it is right or wrong.
+    pub fn score_steps(&self) -> u32 {
+        block::score_steps(&self.params)
+    }
+
+    /// Whether records may lack views, so that every slice has a count of its own.
+    pub fn has_missing_views(&self) -> bool {
+        self.params.statistics.extra.missing_views
+    }
+
+    /// Slices of a part's tables: all of them, or one for all together.
+    pub fn slices_of(&self, part: Part) -> u16 {
+        if part.by_slice(&self.params) {
+            self.params.slices
+        } else {
+            1
+        }
+    }
+
+    /// Position of an entry, if the schema has it.
+    pub fn position(&self, kind: EntryKind) -> Option<usize> {
+        let (models, slices) = (self.models(), self.slices());
+        let inside = |index: u16, count: usize| Some(usize::from(index)).filter(|index| *index < count);
+        let (family, copy, cell) = match kind {
+            EntryKind::Records => (Family::Records, 0, 0),
+            EntryKind::Correct { model, slice } => {
+                let (model, slice) = (inside(model, models)?, inside(slice, slices)?);
+                (Family::Scores, model * slices + slice, 0)
+            }
+            EntryKind::Square { model } => (Family::Squares, inside(model, models)?, 0),
+            EntryKind::Difference { first, second } => (Family::Differences, pair(first, second, models)?, 0),
+            EntryKind::Confidence { model } => (Family::Confidence, inside(model, models)?, 0),
+            EntryKind::Views { slice } => (Family::Views, inside(slice, slices)?, 0),
+            EntryKind::Wins { winner, loser } => {
+                let copy = pair(winner.min(loser), winner.max(loser), models)?;
+                (Family::Wins, copy, usize::from(winner > loser))
+            }
+            EntryKind::Cell {
+                part,
+                model,
+                slice,
+                cell,
+            } => {
+                let tables = usize::from(self.slices_of(part));
+                let model = inside(model, if part.is_shared() { 1 } else { models })?;
+                let copy = model * tables + inside(slice, tables)?;
+                (Family::Part(part), copy, usize::from(cell))
+            }
+        };
+        let block = self.block(family)?;
+        (cell < block.cells).then_some(block.start + copy * block.cells + cell)
+    }
+
+    /// The exact squared L2 sensitivity of the released vector under "add or remove one record":
+    /// the sum over blocks.
     ///
-    /// A record adds at most `weight · per_record_max` in absolute terms to each entry: the
-    /// count's value is 1, and a centred `2v − max` with `0 ≤ v ≤ max` lies in `[−max, max]`. The
-    /// sum of these squares is therefore an upper bound, and it is attained: the record on which
-    /// every model is correct in every slice with full confidence has every centred value at
-    /// `±max` at once (squares at +max, differences at −max). A unit test enumerates every record
-    /// of small schemas against it.
+    /// A record adds at most `weight · per_record_max` in absolute terms to each sum: the count's
+    /// value is 1, and a centred `2v − max` with `0 ≤ v ≤ max` lies in `[−max, max]`. To each table
+    /// its views add `per_record_max` in all, which has its largest norm in a single cell. The sum
+    /// of these squares is therefore an upper bound, and for plain statistics it is attained: the
+    /// record on which every model is correct in every slice with full confidence has every centred
+    /// value at `±max` at once (squares at +max, differences at −max). A unit test enumerates every
+    /// record of small schemas against it.
     pub fn l2_sensitivity_squared(&self) -> u64 {
-        self.entries.iter().map(|entry| entry.amplitude().pow(2)).sum()
+        self.blocks
+            .iter()
+            .fold(0u64, |sum, block| sum.saturating_add(block.l2_squared()))
+    }
+
+    /// Bits of an encoded measurement: of the record count, and twice (value and slack) of every
+    /// other entry's bound.
+    fn measurement_bits(&self) -> u64 {
+        let cap = u64::from(self.cap());
+        let bits = |max: u64| u64::from(max.max(1).ilog2()) + 1;
+        let entries = self.entries.iter().skip(1);
+        bits(cap)
+            + entries
+                .map(|e| 2 * bits(u64::from(e.per_record_max) * cap))
+                .sum::<u64>()
     }
 
     /// The released vector of a measurement before noise: what truncation of a verified share
@@ -242,91 +375,93 @@ impl Schema {
     }
 }
 
-/// The integer weights of a schema, in units chosen so that a square's weight stays an integer.
-struct Weights {
-    records: u64,
-    correct: u64,
-    square: u64,
-    difference: u64,
-    confidence: u64,
+/// The entries of a block, in order.
+fn entries(block: &Block, params: &SchemaParams) -> Vec<Entry> {
+    let narrow = |index: usize| u16::try_from(index).unwrap_or(u16::MAX);
+    let slices = usize::from(params.slices);
+    let kind = |copy: usize, cell: usize| match block.family {
+        Family::Records => EntryKind::Records,
+        Family::Scores => EntryKind::Correct {
+            model: narrow(copy / slices),
+            slice: narrow(copy % slices),
+        },
+        Family::Squares => EntryKind::Square { model: narrow(copy) },
+        Family::Confidence => EntryKind::Confidence { model: narrow(copy) },
+        Family::Views => EntryKind::Views { slice: narrow(copy) },
+        Family::Differences => {
+            let (first, second) = pair_at(copy, params.models);
+            EntryKind::Difference { first, second }
+        }
+        Family::Wins => {
+            let (first, second) = pair_at(copy, params.models);
+            let (winner, loser) = if cell == 0 {
+                (first, second)
+            } else {
+                (second, first)
+            };
+            EntryKind::Wins { winner, loser }
+        }
+        Family::Part(part) => {
+            let tables = if part.by_slice(params) { slices } else { 1 };
+            EntryKind::Cell {
+                part,
+                model: narrow(copy / tables),
+                slice: narrow(copy % tables),
+                cell: narrow(cell),
+            }
+        }
+    };
+    let entry = |kind| Entry {
+        kind,
+        per_record_max: block.per_record_max,
+        weight: block.weight,
+        centred: block.centred,
+    };
+    let places = (0..block.copies).flat_map(|copy| (0..block.cells).map(move |cell| (copy, cell)));
+    places.map(|(copy, cell)| entry(kind(copy, cell))).collect()
 }
 
-impl Weights {
-    /// Chooses the weights from the parameters by integer arithmetic alone.
-    ///
-    /// With a cell of amplitude 1, a score p = ½ + θ has the noise variance
-    /// (Δ²/n²)·(1/4 + θ²/r²) for a record count of amplitude r, where Δ² = r² + M·S. For a single
-    /// slice the best r² is 2θ√(MS), for the mean over slices 2θS√M. The count takes the geometric
-    /// mean of the two at p = 0.8: r² = 0.6·√M·S^¾, about twice the weight of a cell for 3 models
-    /// and 5 slices. Squares and differences share a fixed part of the squared sensitivity, so
-    /// they cost less than a tenth of the noise; confidence has half a cell's amplitude.
-    fn of(params: &SchemaParams) -> Self {
-        let models = u64::from(params.models);
-        let slices = u64::from(params.slices);
-        let square_max = slices * slices;
-        let correct = 2 * u64::from(CONFIDENCE_MAX) * square_max;
-        let records = records_weight(models, slices, correct);
-        let counts = records * records + models * slices * correct * correct;
-        let pairs = (models * (models - 1) / 2).max(1);
-        let share =
-            |percent: u64, parts: u64| ((counts * percent / (100 * parts)).isqrt() / square_max).max(1);
-        Self {
-            records,
-            correct,
-            square: share(SQUARES_SHARE_PERCENT, models),
-            difference: share(DIFFERENCES_SHARE_PERCENT, pairs),
-            confidence: square_max,
-        }
-    }
+/// Number of pairs of different models.
+pub(crate) fn pairs(models: usize) -> usize {
+    models * models.saturating_sub(1) / 2
+}
 
-    fn entry(&self, kind: EntryKind, slices: u32) -> Entry {
-        let (per_record_max, weight) = match kind {
-            EntryKind::Records => (1, self.records),
-            EntryKind::Correct { .. } => (1, self.correct),
-            EntryKind::Square { .. } => (slices * slices, self.square),
-            EntryKind::Difference { .. } => (slices * slices, self.difference),
-            EntryKind::Confidence { .. } => (CONFIDENCE_MAX, self.confidence),
+/// Index of a pair of models, the smaller first.
+fn pair(first: u16, second: u16, models: usize) -> Option<usize> {
+    let (first, second) = (usize::from(first), usize::from(second));
+    (first < second && second < models).then(|| first * (2 * models - first - 1) / 2 + second - first - 1)
+}
+
+/// The pair of an index.
+fn pair_at(index: usize, models: u16) -> (u16, u16) {
+    let mut all = (0..models).flat_map(|first| (first + 1..models).map(move |second| (first, second)));
+    all.nth(index).unwrap_or((0, 0))
+}
+
+fn check(params: &SchemaParams) -> Result<(), SchemaError> {
+    in_range("models", u32::from(params.models), 1, u32::from(MODELS_MAX))?;
+    in_range("slices", u32::from(params.slices), 1, u32::from(SLICES_MAX))?;
+    in_range("cap", params.cap, 1, CAP_MAX)?;
+    let statistics = &params.statistics;
+    let extra = &statistics.extra;
+    if extra.missing_views && (statistics.paired || statistics.calibration) {
+        let what = if statistics.paired {
+            "paired squares"
+        } else {
+            "mean confidences"
         };
-        Entry {
-            kind,
-            per_record_max,
-            weight,
-            centred: kind != EntryKind::Records,
-        }
+        return Err(SchemaError::NeedsEveryView { what });
     }
-}
-
-/// `correct · r` with r⁴ = 0.36·M·S^1.5, by integer square roots.
-fn records_weight(models: u64, slices: u64, correct: u64) -> u64 {
-    let root_slices_milli = (slices * 1_000_000).isqrt();
-    let fourth_power = 36 * models * slices * root_slices_milli;
-    let correct_squared = u128::from(correct * correct);
-    let squared = (u128::from(fourth_power) * correct_squared * correct_squared / 100_000).isqrt();
-    u64::try_from(squared.isqrt()).unwrap_or(u64::MAX).max(1)
-}
-
-/// The kinds after the record count, in the order of the vector.
-fn kinds(params: &SchemaParams) -> impl Iterator<Item = EntryKind> + use<> {
-    let SchemaParams {
-        models,
-        slices,
-        statistics,
-        ..
-    } = *params;
-    let cells =
-        (0..models).flat_map(move |model| (0..slices).map(move |slice| EntryKind::Correct { model, slice }));
-    let squares = (0..if statistics.paired && slices > 1 {
-        models
-    } else {
-        0
-    })
-        .map(|model| EntryKind::Square { model });
-    let differences = (0..if statistics.paired { models } else { 0 }).flat_map(move |first| {
-        (first + 1..models).map(move |second| EntryKind::Difference { first, second })
-    });
-    let confidences =
-        (0..if statistics.calibration { models } else { 0 }).map(|model| EntryKind::Confidence { model });
-    cells.chain(squares).chain(differences).chain(confidences)
+    let has = |statistic| extra.collected.has(statistic);
+    let least = |needed: bool, least: u32| if needed { least } else { 0 };
+    let classes = least(has(Statistic::Confusion), 2);
+    in_range("classes", extra.classes.into(), classes, CLASSES_MAX.into())?;
+    let binned = has(Statistic::CalibrationBins)
+        || has(Statistic::ScoreHistogram)
+        || (has(Statistic::Drift) && extra.classes == 0);
+    in_range("bins", extra.bins.into(), least(binned, 2), BINS_MAX.into())?;
+    let groups = least(has(Statistic::GroupConfusion), 2);
+    in_range("groups", extra.groups.into(), groups, GROUPS_MAX.into())
 }
 
 fn in_range(field: &'static str, found: u32, least: u32, most: u32) -> Result<(), SchemaError> {

@@ -87,6 +87,7 @@ fn layout(paired: bool) -> (Schema, u64) {
     let statistics = Statistics {
         paired,
         calibration: false,
+        extra: fieldmark_fl::schema::Extra::PLAIN,
     };
     let schema = Schema::new(&SchemaParams {
         models: 3,

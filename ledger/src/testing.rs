@@ -302,6 +302,7 @@ pub(crate) fn task(releases: &[RecordId], nodes: &[Signer]) -> Task {
             records_max: 100,
             paired: false,
             calibration: false,
+            extra: fieldmark_protocol::task::Extra::default(),
         },
         privacy: Privacy {
             epsilon_micro: 1_000_000,

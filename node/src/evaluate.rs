@@ -236,6 +236,7 @@ async fn outcomes(
     let empty = RecordOutcome {
         correct: Vec::new(),
         confidence: Vec::new(),
+        details: None,
     };
     let mut found = vec![empty; chunk.len()];
     for candidate in candidates {

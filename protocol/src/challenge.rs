@@ -9,6 +9,9 @@ use crate::task::SLICES_MAX;
 use crate::text::{self, TextError};
 use crate::{RecordId, wire};
 
+/// What a challenge's scores can be: the names of [`crate::task::ScoreKind`].
+pub const METRICS: [&str; 5] = ["accuracy", "brier-score", "closeness", "win-rate", "preference"];
+
 /// A challenge that cannot be shown or run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -26,7 +29,7 @@ pub enum ChallengeError {
     #[error("a challenge describes 1 to {SLICES_MAX} slices, one of them its clean slice")]
     Slices,
     /// A metric this version does not know.
-    #[error("metric '{0}' is not known; known is accuracy")]
+    #[error("metric '{0}' is not known; known are {known}", known = METRICS.join(", "))]
     Metric(String),
 }
 
@@ -52,7 +55,7 @@ pub struct Challenge {
     pub slices: Vec<Slice>,
     /// The slice that stands for the laboratory.
     pub clean_slice: String,
-    /// What a score is: `accuracy`.
+    /// What a score is, one of [`METRICS`]; the same as the task's score.
     pub metric: String,
 }
 
@@ -94,7 +97,7 @@ impl Challenge {
         if self.slices.len() > SLICES_MAX || !clean {
             return Err(ChallengeError::Slices);
         }
-        if self.metric != "accuracy" {
+        if !METRICS.contains(&self.metric.as_str()) {
             return Err(ChallengeError::Metric(self.metric.clone()));
         }
         Ok(())

@@ -9,7 +9,14 @@ use crate::decode::{self, DecodeError};
 use crate::id::IdError;
 use crate::record::PAYLOAD_BYTES_MAX;
 use crate::text::{self, TextError};
-use crate::{PublicKey, RecordId, wire};
+use crate::{PublicKey, wire};
+
+mod convert;
+mod statistics;
+
+pub use statistics::{
+    BINS_MAX, CLASSES_MAX, Extra, GROUPS_MAX, ScoreKind, Statistic, Statistics, TARGET_MICRO_MAX, TargetRange,
+};
 
 /// Version of the reports, proofs and seals that this package describes.
 pub const PROTOCOL_VERSION: u32 = 1;
@@ -112,6 +119,14 @@ pub enum TaskError {
     /// A part of the message is missing.
     #[error("the task has no {0}")]
     Missing(&'static str),
+    /// A statistic or score needs something that the task does not say.
+    #[error("the task measures {what}, which needs {needs}")]
+    Needs {
+        /// The statistic or score.
+        what: &'static str,
+        /// What is missing.
+        needs: &'static str,
+    },
 }
 
 /// A member of a committee.
@@ -158,21 +173,6 @@ impl Eligibility {
             Self::EndorsedBy(_) => "endorsed-by",
         }
     }
-}
-
-/// What is measured.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Statistics {
-    /// Release records, in column order.
-    pub releases: Vec<RecordId>,
-    /// Slice names, in column order.
-    pub slices: Vec<String>,
-    /// Most source records one report may count.
-    pub records_max: u32,
-    /// Squared sums for paired intervals.
-    pub paired: bool,
-    /// Confidence sums.
-    pub calibration: bool,
 }
 
 /// Under which privacy. The unit is one source record with all that is derived from it; neighbours
@@ -256,7 +256,7 @@ impl Task {
                 found: wire.protocol_version,
             });
         }
-        let task = from_wire(wire)?;
+        let task = convert::from_wire(wire)?;
         task.check()?;
         Ok(task)
     }
@@ -268,7 +268,7 @@ impl Task {
     pub fn check(&self) -> Result<(), TaskError> {
         text::name("the task's name", &self.name)?;
         self.check_committee()?;
-        self.check_statistics()?;
+        self.statistics.check()?;
         let p = &self.privacy;
         range(
             "epsilon (in millionths)",
@@ -345,44 +345,10 @@ impl Task {
         Ok(())
     }
 
-    fn check_statistics(&self) -> Result<(), TaskError> {
-        let s = &self.statistics;
-        range(
-            "the number of models",
-            1,
-            RELEASES_MAX as u64,
-            s.releases.len() as u64,
-        )?;
-        range(
-            "the number of slices",
-            1,
-            SLICES_MAX as u64,
-            s.slices.len() as u64,
-        )?;
-        range(
-            "the most records of a report",
-            1,
-            u64::from(RECORDS_MAX),
-            u64::from(s.records_max),
-        )?;
-        for slice in &s.slices {
-            text::name("a slice's name", slice)?;
-        }
-        let distinct: BTreeSet<&RecordId> = s.releases.iter().collect();
-        if distinct.len() != s.releases.len() {
-            return Err(TaskError::Order { what: "the models" });
-        }
-        let distinct: BTreeSet<&String> = s.slices.iter().collect();
-        if distinct.len() != s.slices.len() {
-            return Err(TaskError::Order { what: "the slices" });
-        }
-        Ok(())
-    }
-
     /// The payload bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        to_wire(self).encode_to_vec()
+        convert::to_wire(self).encode_to_vec()
     }
 
     /// The seat of the aggregator with this node key; 0 leads.
@@ -408,135 +374,6 @@ fn range(what: &'static str, min: u64, max: u64, found: u64) -> Result<(), TaskE
         });
     }
     Ok(())
-}
-
-fn from_wire(wire: wire::Task) -> Result<Task, TaskError> {
-    let statistics = wire.statistics.ok_or(TaskError::Missing("statistics"))?;
-    let privacy = wire.privacy.ok_or(TaskError::Missing("privacy parameters"))?;
-    let eligibility = wire.eligibility.ok_or(TaskError::Missing("eligibility"))?;
-    if privacy.unit != 1 {
-        return Err(TaskError::Unknown {
-            what: "privacy unit",
-            found: privacy.unit.into(),
-        });
-    }
-    if privacy.relation != 1 {
-        return Err(TaskError::Unknown {
-            what: "neighbour relation",
-            found: privacy.relation.into(),
-        });
-    }
-    let id = |field| move |source| TaskError::Id { field, source };
-    let seat = |a: wire::Aggregator| {
-        Ok::<_, TaskError>(Aggregator {
-            identity: PublicKey::from_slice(&a.identity).map_err(id("an aggregator's identity"))?,
-            node_key: PublicKey::from_slice(&a.node_key).map_err(id("an aggregator's node key"))?,
-            hpke_key: PublicKey::from_slice(&a.hpke_key).map_err(id("an aggregator's HPKE key"))?,
-        })
-    };
-    let release = |r: &Vec<u8>| RecordId::from_slice(r).map_err(id("a release"));
-    Ok(Task {
-        name: wire.name,
-        committee: wire.committee.into_iter().map(seat).collect::<Result<_, _>>()?,
-        statistics: Statistics {
-            releases: statistics
-                .releases
-                .iter()
-                .map(release)
-                .collect::<Result<_, _>>()?,
-            slices: statistics.slices,
-            records_max: statistics.records_max,
-            paired: statistics.paired,
-            calibration: statistics.calibration,
-        },
-        privacy: Privacy {
-            epsilon_micro: privacy.epsilon_micro,
-            delta_pico: privacy.delta_pico,
-            sigma_squared: privacy.sigma_squared,
-            l2_squared: privacy.l2_squared,
-        },
-        eligibility: eligibility_from(&eligibility)?,
-        min_batch: wire.min_batch,
-        reports_expected: wire.reports_expected,
-        opens_at_ms: wire.opens_at_ms,
-        closes_at_ms: wire.closes_at_ms,
-        window: wire.window,
-        patience_ms: wire.patience_ms,
-    })
-}
-
-fn eligibility_from(wire: &wire::Eligibility) -> Result<Eligibility, TaskError> {
-    match wire.kind() {
-        wire::EligibilityKind::EligibilityOpen => Ok(Eligibility::Open),
-        wire::EligibilityKind::EligibilityList => Ok(Eligibility::List(identities(wire)?)),
-        wire::EligibilityKind::EligibilityEndorsedBy => Ok(Eligibility::EndorsedBy(identities(wire)?)),
-        wire::EligibilityKind::EligibilityUnspecified => Err(TaskError::Unknown {
-            what: "eligibility",
-            found: u64::from(wire.kind.unsigned_abs()),
-        }),
-    }
-}
-
-fn identities(wire: &wire::Eligibility) -> Result<BTreeSet<PublicKey>, TaskError> {
-    let source = |source| TaskError::Id {
-        field: "an eligible identity",
-        source,
-    };
-    let keys = wire
-        .identities
-        .iter()
-        .map(|k| PublicKey::from_slice(k).map_err(source));
-    let keys: Vec<PublicKey> = keys.collect::<Result<_, _>>()?;
-    if !keys.is_sorted_by(|a, b| a < b) {
-        return Err(TaskError::Order {
-            what: "the eligible identities",
-        });
-    }
-    Ok(keys.into_iter().collect())
-}
-
-fn to_wire(task: &Task) -> wire::Task {
-    let bytes = |list: &BTreeSet<PublicKey>| list.iter().map(|k| k.to_vec()).collect();
-    let (kind, identities) = match &task.eligibility {
-        Eligibility::Open => (wire::EligibilityKind::EligibilityOpen, Vec::new()),
-        Eligibility::List(list) => (wire::EligibilityKind::EligibilityList, bytes(list)),
-        Eligibility::EndorsedBy(list) => (wire::EligibilityKind::EligibilityEndorsedBy, bytes(list)),
-    };
-    let seat = |a: &Aggregator| wire::Aggregator {
-        identity: a.identity.to_vec(),
-        node_key: a.node_key.to_vec(),
-        hpke_key: a.hpke_key.to_vec(),
-    };
-    wire::Task {
-        name: task.name.clone(),
-        protocol_version: PROTOCOL_VERSION,
-        committee: task.committee.iter().map(seat).collect(),
-        statistics: Some(wire::Statistics {
-            releases: task.statistics.releases.iter().map(|r| r.to_vec()).collect(),
-            slices: task.statistics.slices.clone(),
-            records_max: task.statistics.records_max,
-            paired: task.statistics.paired,
-            calibration: task.statistics.calibration,
-        }),
-        privacy: Some(wire::PrivacyParameters {
-            unit: 1,
-            relation: 1,
-            epsilon_micro: task.privacy.epsilon_micro,
-            delta_pico: task.privacy.delta_pico,
-            sigma_squared: task.privacy.sigma_squared,
-            l2_squared: task.privacy.l2_squared,
-        }),
-        eligibility: Some(wire::Eligibility {
-            kind: kind.into(),
-            identities,
-        }),
-        min_batch: task.min_batch,
-        reports_expected: task.reports_expected,
-        opens_at_ms: task.opens_at_ms,
-        closes_at_ms: task.closes_at_ms,
-        window: task.window,
-        patience_ms: task.patience_ms,
-    }
 }
 
 #[cfg(test)]

@@ -262,6 +262,7 @@ impl Script {
                 records_max: u32::try_from(self.plan.records).unwrap_or(u32::MAX),
                 paired: self.plan.paired,
                 calibration: self.plan.calibration,
+                extra: fieldmark_protocol::task::Extra::default(),
             },
             privacy: Privacy {
                 epsilon_micro: 0,

@@ -7,6 +7,7 @@ fn input() -> BoardInput {
     let statistics = Statistics {
         paired: true,
         calibration: true,
+        extra: crate::schema::Extra::PLAIN,
     };
     let schema = SchemaParams {
         models: 2,
@@ -22,6 +23,7 @@ fn input() -> BoardInput {
                 vec![record % 10 < 7, record % 10 < 6],
             ],
             confidence: vec![vec![0.8; 2]; 2],
+            details: None,
         })
         .collect();
     let one = layout.release(&layout.measure(&outcomes).unwrap());

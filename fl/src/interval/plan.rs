@@ -45,11 +45,8 @@ pub fn expected_half_width(
     score: f64,
 ) -> Expected {
     let weight_of = |kind| {
-        schema
-            .entries()
-            .iter()
-            .find(|entry| entry.kind == kind)
-            .map_or(1.0, |entry| entry.weight as f64)
+        let at = schema.position(kind).and_then(|at| schema.entries().get(at));
+        at.map_or(1.0, |entry| entry.amplitude() as f64)
     };
     let noise = sigma_squared as f64 * f64::from(aggregators);
     let count = weight_of(EntryKind::Records);
@@ -87,6 +84,7 @@ mod tests {
         let statistics = Statistics {
             paired,
             calibration: false,
+            extra: crate::schema::Extra::PLAIN,
         };
         let schema = Schema::new(&SchemaParams {
             models: 3,

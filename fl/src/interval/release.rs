@@ -1,7 +1,7 @@
 //! A released vector read as estimates with known noise.
 
 use super::Weights;
-use crate::schema::{Entry, EntryKind, Schema};
+use crate::schema::{Entry, EntryKind, Part, Schema};
 use thiserror::Error;
 
 /// Largest absolute value that an honest vector can come near, as a power of two: a million
@@ -119,16 +119,46 @@ impl Release {
 
     /// The number of records.
     pub fn records(&self) -> Estimate {
-        self.entries().next().map_or(ZERO, |(entry, value)| {
-            let weight = entry.weight as f64;
-            Estimate {
-                value: value / weight,
-                variance: self.noise_variance / (weight * weight),
-            }
+        self.count(EntryKind::Records).unwrap_or(ZERO)
+    }
+
+    /// The number of records with a view in the slice.
+    pub fn views(&self, slice: u16) -> Estimate {
+        self.count(EntryKind::Views { slice })
+            .unwrap_or_else(|| self.records())
+    }
+
+    /// A count of a table, in the table's own units: what contributors added up.
+    pub fn count(&self, kind: EntryKind) -> Option<Estimate> {
+        let (entry, value) = self.entry(kind)?;
+        let weight = entry.weight as f64;
+        Some(Estimate {
+            value: value / weight,
+            variance: self.noise_variance / (weight * weight),
         })
     }
 
-    /// Σ(x − ½) over records, where x is 1 if the model is correct in the slice.
+    /// Wins of one model over another on records that compare them, a tie counting half to each.
+    pub fn wins(&self, winner: u16, loser: u16) -> Option<Estimate> {
+        let doubled = self.count(EntryKind::Wins { winner, loser })?;
+        Some(Estimate {
+            value: doubled.value / 2.0,
+            variance: doubled.variance / 4.0,
+        })
+    }
+
+    /// Σ(x − ½) over records, where x is a quantised mean between 0 and 1.
+    pub fn sum(&self, part: Part, model: u16, slice: u16) -> Option<Estimate> {
+        self.half_sum(EntryKind::Cell {
+            part,
+            model,
+            slice,
+            cell: 0,
+        })
+    }
+
+    /// Σ(x − ½) over records with a view, where x is the model's score in the slice: 1 if it is
+    /// correct.
     pub fn cell(&self, model: u16, slice: u16) -> Estimate {
         self.half_sum(EntryKind::Correct { model, slice }).unwrap_or(ZERO)
     }
@@ -185,7 +215,7 @@ impl Release {
     }
 
     fn half_sum(&self, kind: EntryKind) -> Option<Estimate> {
-        let (entry, value) = self.entries().find(|(entry, _)| entry.kind == kind)?;
+        let (entry, value) = self.entry(kind)?;
         let unit = 2.0 * entry.amplitude() as f64;
         Some(Estimate {
             value: value / unit,
@@ -193,8 +223,9 @@ impl Release {
         })
     }
 
-    fn entries(&self) -> impl Iterator<Item = (&Entry, f64)> {
-        self.schema.entries().iter().zip(self.values.iter().copied())
+    fn entry(&self, kind: EntryKind) -> Option<(&Entry, f64)> {
+        let at = self.schema.position(kind)?;
+        Some((self.schema.entries().get(at)?, *self.values.get(at)?))
     }
 }
 

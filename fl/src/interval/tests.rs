@@ -7,6 +7,7 @@ fn schema(slices: u16, paired: bool) -> Schema {
     let statistics = Statistics {
         paired,
         calibration: paired,
+        extra: crate::schema::Extra::PLAIN,
     };
     Schema::new(&SchemaParams {
         models: 2,
@@ -24,6 +25,7 @@ fn release(sigma_squared: u64, paired: bool) -> Release {
         .map(|record| crate::schema::RecordOutcome {
             correct: vec![vec![record % 10 < 8; 2], vec![record % 10 < 6; 2]],
             confidence: vec![vec![0.9; 2]; 2],
+            details: None,
         })
         .collect();
     let vector = schema.release(&schema.measure(&outcomes).unwrap());
@@ -73,6 +75,7 @@ fn without_squares_the_field_score_is_conservative_and_wider() {
         .map(|record| crate::schema::RecordOutcome {
             correct: vec![vec![record % 2 == 0, record % 2 == 1]; 2],
             confidence: vec![vec![0.9; 2]; 2],
+            details: None,
         })
         .collect();
     let paired = Release::new(

@@ -16,6 +16,7 @@ fn ranking(scenario: &Scenario, paired: bool, seed: u64) -> Ranking {
         statistics: Statistics {
             paired,
             calibration: false,
+            extra: crate::schema::Extra::PLAIN,
         },
     };
     let schema = Schema::new(&params).unwrap();

@@ -3,13 +3,17 @@
 use super::*;
 use proptest::prelude::*;
 
+mod details;
+
 const PAIRED: Statistics = Statistics {
     paired: true,
     calibration: false,
+    extra: Extra::PLAIN,
 };
 const ALL: Statistics = Statistics {
     paired: true,
     calibration: true,
+    extra: Extra::PLAIN,
 };
 
 fn schema(models: u16, slices: u16, statistics: Statistics) -> Schema {
@@ -29,6 +33,7 @@ fn outcome(models: usize, slices: usize, bits: u64, confidence: f32) -> RecordOu
             .map(|m| (0..slices).map(|s| bit(m * slices + s)).collect())
             .collect(),
         confidence: vec![vec![confidence; slices]; models],
+        details: None,
     }
 }
 
@@ -118,10 +123,12 @@ fn a_measurement_holds_counts_squares_differences_and_confidence() {
     let first = RecordOutcome {
         correct: vec![vec![true, true], vec![false, true]],
         confidence: vec![vec![0.92, 1.0], vec![0.0, 0.32]],
+        details: None,
     };
     let second = RecordOutcome {
         correct: vec![vec![false, false], vec![true, true]],
         confidence: vec![vec![2.0, 1.0], vec![-1.0, 0.0]],
+        details: None,
     };
     let measured = schema.measure(&[first, second]).unwrap();
     assert_eq!(measured.values(), [2, 1, 1, 1, 2, 4, 5, 5, 20, 2]);

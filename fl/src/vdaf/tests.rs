@@ -16,6 +16,7 @@ fn vdaf(aggregators: u8) -> Vdaf {
     let statistics = Statistics {
         paired: true,
         calibration: true,
+        extra: crate::schema::Extra::PLAIN,
     };
     let params = SchemaParams {
         models: 2,
@@ -37,6 +38,7 @@ fn measurement(schema: &Schema, records: usize, salt: usize) -> Measurement {
                 })
                 .collect(),
             confidence: vec![vec![0.7; 3]; 2],
+            details: None,
         })
         .collect();
     schema.measure(&outcomes).unwrap()
@@ -110,6 +112,7 @@ fn the_largest_schema_works() {
     let statistics = Statistics {
         paired: true,
         calibration: true,
+        extra: crate::schema::Extra::PLAIN,
     };
     let params = SchemaParams {
         models: 16,
@@ -122,6 +125,7 @@ fn the_largest_schema_works() {
     let full = RecordOutcome {
         correct: vec![vec![true; 32]; 16],
         confidence: vec![vec![1.0; 32]; 16],
+        details: None,
     };
     let one = schema.measure(&[full]).unwrap();
     let values = one.values().iter().map(|value| value * 1_000_000).collect();

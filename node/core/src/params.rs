@@ -1,8 +1,8 @@
 //! From a task's fields to the parameters of `fl`, and the check that they belong together.
 
 use fieldmark_fl::privacy::{self, Delta, Epsilon, PrivacyError, Rho};
-use fieldmark_fl::schema::{Schema, SchemaError, SchemaParams, Statistics};
-use fieldmark_protocol::task::Task;
+use fieldmark_fl::schema::{self, Schema, SchemaError, SchemaParams, Statistics};
+use fieldmark_protocol::task::{self, Task};
 
 use crate::compute::Shape;
 
@@ -37,16 +37,47 @@ pub enum ParamsError {
 /// The schema parameters of a task's statistics.
 #[must_use]
 pub fn schema_params(task: &Task) -> SchemaParams {
-    let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
+    statistics_params(&task.statistics)
+}
+
+/// The schema parameters of statistics.
+#[must_use]
+pub fn statistics_params(statistics: &task::Statistics) -> SchemaParams {
     SchemaParams {
-        models: count(task.statistics.releases.len()),
-        slices: count(task.statistics.slices.len()),
-        cap: task.statistics.records_max,
+        models: narrow(statistics.releases.len()),
+        slices: narrow(statistics.slices.len()),
+        cap: statistics.records_max,
         statistics: Statistics {
-            paired: task.statistics.paired,
-            calibration: task.statistics.calibration,
+            paired: statistics.paired,
+            calibration: statistics.calibration,
+            extra: extra_params(&statistics.extra),
         },
     }
+}
+
+/// The choices of a task in the words of the schema.
+#[must_use]
+pub fn extra_params(extra: &task::Extra) -> schema::Extra {
+    let statistic = |s: &task::Statistic| schema::Statistic::from_number(s.number());
+    schema::Extra {
+        score: score_kind(extra.score),
+        missing_views: extra.missing_views,
+        by_slice: extra.by_slice,
+        collected: extra.collected.iter().filter_map(statistic).collect(),
+        classes: narrow(extra.classes.len()),
+        bins: u16::try_from(extra.bins).unwrap_or(u16::MAX),
+        groups: narrow(extra.groups.len()),
+    }
+}
+
+/// How a view is scored, in the words of the schema.
+#[must_use]
+pub fn score_kind(score: task::ScoreKind) -> schema::ScoreKind {
+    schema::ScoreKind::parse(score.name()).unwrap_or_default()
+}
+
+fn narrow(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// Statistics and committee of a task.
@@ -80,4 +111,23 @@ pub fn check(task: &Task) -> Result<Rho, ParamsError> {
         });
     }
     Ok(Rho::of_gaussian(stated, task.privacy.sigma_squared)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_and_schemas_count_the_same_statistics_and_scores() {
+        for (ours, theirs) in task::Statistic::ALL.iter().zip(schema::Statistic::ALL) {
+            assert_eq!(schema::Statistic::from_number(ours.number()), Some(theirs));
+            assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
+        }
+        let names: Vec<&str> = schema::ScoreKind::ALL.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names, fieldmark_protocol::challenge::METRICS);
+        assert_eq!(score_kind(task::ScoreKind::WinRate), schema::ScoreKind::WinRate);
+        assert_eq!(usize::from(schema::CLASSES_MAX), task::CLASSES_MAX);
+        assert_eq!(usize::from(schema::GROUPS_MAX), task::GROUPS_MAX);
+        assert_eq!(u32::from(schema::BINS_MAX), task::BINS_MAX);
+    }
 }

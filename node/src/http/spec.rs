@@ -175,6 +175,7 @@ impl ChallengeSpec {
             statistics: SchemaStatistics {
                 paired: self.paired,
                 calibration: self.calibration,
+                extra: fieldmark_fl::schema::Extra::PLAIN,
             },
         })
     }
@@ -271,6 +272,7 @@ impl ChallengeSpec {
             records_max: self.records_max,
             paired: self.paired,
             calibration: self.calibration,
+            extra: fieldmark_protocol::task::Extra::default(),
         };
         let committee = self.committee.iter().map(|text| aggregator(store, text));
         let task = Task {

@@ -1,6 +1,7 @@
 //! Tests of `task`: what a caller notices.
 
 use super::*;
+use crate::RecordId;
 
 fn key(byte: u8) -> PublicKey {
     PublicKey::new([byte; 32])
@@ -21,6 +22,7 @@ fn sample() -> Task {
             records_max: 400,
             paired: true,
             calibration: true,
+            extra: Extra::default(),
         },
         privacy: Privacy {
             epsilon_micro: 2_000_000,
@@ -140,4 +142,110 @@ fn a_model_listed_twice_is_refused() {
         refused(|t| t.statistics.releases[1] = t.statistics.releases[0]),
         TaskError::Order { what: "the models" }
     );
+}
+
+/// A task that collects everything a classification can.
+fn rich() -> Task {
+    let mut task = sample();
+    task.statistics.paired = false;
+    task.statistics.calibration = false;
+    task.statistics.extra = Extra {
+        score: ScoreKind::BrierScore,
+        collected: Statistic::ALL
+            .into_iter()
+            .filter(|s| *s != Statistic::Regression)
+            .collect(),
+        classes: vec!["denied".into(), "granted".into()],
+        positive: Some(1),
+        groups: vec!["north".into(), "south".into()],
+        bins: 10,
+        target_range: None,
+        by_slice: true,
+        missing_views: true,
+    };
+    task
+}
+
+#[test]
+fn golden_bytes_of_a_task_with_further_statistics() {
+    assert_eq!(Task::decode(&rich().encode()).unwrap(), rich());
+    assert_eq!(
+        hex::encode(rich().encode()),
+        include_str!("golden_statistics.hex").trim()
+    );
+}
+
+#[test]
+fn a_regression_survives_its_payload() {
+    let mut task = sample();
+    task.statistics.extra = Extra {
+        score: ScoreKind::Closeness,
+        collected: [Statistic::Regression, Statistic::Drift].into(),
+        bins: 8,
+        target_range: Some(TargetRange {
+            low_micro: -40_000_000,
+            high_micro: 60_000_000,
+        }),
+        ..Extra::default()
+    };
+    let decoded = Task::decode(&task.encode()).unwrap();
+    assert_eq!(decoded, task);
+    let range = decoded.statistics.extra.target_range.unwrap();
+    assert_eq!(range.ends(), (-40.0, 60.0));
+}
+
+#[test]
+fn a_statistic_names_what_it_needs() {
+    let refused = |change: fn(&mut Extra)| {
+        let mut task = rich();
+        change(&mut task.statistics.extra);
+        Task::decode(&task.encode()).unwrap_err().to_string()
+    };
+    for (change, words) in [
+        ((|e| e.classes.clear()) as fn(&mut Extra), "which needs classes"),
+        (|e| e.positive = None, "a positive class and bins"),
+        (|e| e.groups.clear(), "a positive class and groups"),
+        (|e| e.bins = 0, "which needs bins"),
+        (|e| e.bins = 51, "must be 2 to 50"),
+        (|e| e.score = ScoreKind::Closeness, "a target range"),
+        (|e| e.classes[1] = "denied".into(), "listed twice"),
+        (|e| e.groups = vec!["one".into()], "must be 2 to 16"),
+        (
+            |e| {
+                e.target_range = Some(TargetRange {
+                    low_micro: 1,
+                    high_micro: 2,
+                })
+            },
+            "a class or a number",
+        ),
+    ] {
+        let found = refused(change);
+        assert!(found.contains(words), "{found}");
+    }
+}
+
+#[test]
+fn unknown_scores_and_statistics_are_refused() {
+    let refused = |change: fn(&mut wire::Statistics)| {
+        let mut wire = wire::Task::decode(rich().encode().as_slice()).unwrap();
+        change(wire.statistics.as_mut().unwrap());
+        Task::decode(&wire.encode_to_vec()).unwrap_err()
+    };
+    assert!(matches!(
+        refused(|s| s.score = 9),
+        TaskError::Unknown { what: "score", .. }
+    ));
+    assert!(matches!(
+        refused(|s| s.collected.push(77)),
+        TaskError::Unknown { found: 77, .. }
+    ));
+    assert!(matches!(
+        refused(|s| s.collected.reverse()),
+        TaskError::Order { .. }
+    ));
+    assert!(matches!(
+        refused(|s| s.positive = "maybe".into()),
+        TaskError::Missing(_)
+    ));
 }
