@@ -164,6 +164,12 @@ pub fn calibration_gap(release: &Release, model: u16) -> Option<(Micro, Interval
     Some((clamp(ratio.value()), interval))
 }
 
+/// The mean of numbers between 0 and 1 from Σ(x − ½) and their count, with the largest sampling
+/// variance that a mean allows.
+pub(crate) fn bounded_mean(half_sum: &Estimate, count: &Estimate) -> Score {
+    score(half_sum, count, 1.0, true)
+}
+
 /// Whether ratios over the record count make sense.
 pub(crate) fn estimable(records: &Estimate) -> bool {
     records.value >= 1.0 && records.value >= RECORDS_SIGMAS_MIN * sqrt(records.variance)

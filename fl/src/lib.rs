@@ -4,8 +4,8 @@
 //! records, shards the sum among k aggregators with a proof of its bounds ([`vdaf`], [`seal`]),
 //! and each aggregator adds exact discrete Gaussian noise ([`noise`]) calibrated to the task's
 //! (ε, δ) ([`privacy`]), which the contributor's filter has charged ([`budget`]). The sum of the
-//! k noisy shares is read as scores with intervals ([`interval`]), rank sets ([`rank`]) and a
-//! table ([`board`]).
+//! k noisy shares is read as scores with intervals ([`interval`]), further metrics ([`metrics`]), rank
+//! sets ([`rank`]) and a table ([`board`]).
 //!
 //! Other mechanisms (randomised response, values on a grid, adaptive clipping, tree sums) are in
 //! [`mechanism`]; [`audit`] bounds the ε of any mechanism from below by running it.
@@ -23,6 +23,7 @@ pub mod coverage;
 pub mod interval;
 pub mod jobs;
 pub mod mechanism;
+pub mod metrics;
 pub mod noise;
 pub mod normal;
 pub mod privacy;

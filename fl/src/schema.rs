@@ -30,7 +30,7 @@ mod outcome;
 #[cfg(test)]
 mod tests;
 
-pub use block::{Block, Family, LOG_LOSS_MAX, Part, SQUARE_STEPS, STEPS};
+pub use block::{Block, Family, LOG_LOSS_MAX, Part, SQUARE_STEPS, STEPS, SUM_STEPS};
 pub use choice::{BINS_MAX, CLASSES_MAX, Collected, Extra, GROUPS_MAX, ScoreKind, Statistic};
 pub use measure::{MeasureError, Measurement};
 pub use outcome::{Details, Preferred, RecordOutcome, ViewOutcome};

@@ -114,10 +114,7 @@ impl Scenario {
     /// Draws all contributors' records. Time and memory are proportional to
     /// contributors × records × models × slices.
     pub fn sample(&self, seed: u64) -> Population {
-        let mut draws = Draws {
-            rng: ChaCha8Rng::seed_from_u64(seed),
-            spare: None,
-        };
+        let mut draws = Draws::seeded(seed);
         let table = PhiTable::new();
         let contributors: Vec<Vec<RecordOutcome>> = self
             .severity
@@ -190,14 +187,22 @@ impl Scenario {
 }
 
 /// A generator of uniform and normal numbers.
-struct Draws {
+pub(crate) struct Draws {
     rng: ChaCha8Rng,
     spare: Option<f64>,
 }
 
 impl Draws {
+    /// The draws of a seed.
+    pub(crate) fn seeded(seed: u64) -> Self {
+        Self {
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            spare: None,
+        }
+    }
+
     /// In 0..1, with 53 bits.
-    fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         (self.rng.next_u64() >> 11) as f64 * (1.0 / (1u64 << 53) as f64)
     }
 
@@ -208,7 +213,7 @@ impl Draws {
     }
 
     /// Standard normal (Box and Muller).
-    fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
         }

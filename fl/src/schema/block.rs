@@ -14,9 +14,11 @@
 use super::choice::{ScoreKind, Statistic};
 use super::{CONFIDENCE_MAX, SchemaParams, pairs};
 
-/// Steps of a score that is not just right or wrong, and of every quantised sum: even, so that a
-/// view that is missing can stand exactly in the middle.
+/// Steps of a score that is not just right or wrong, and of a bin's confidence: even, so that a view
+/// that is missing can stand exactly in the middle.
 pub const STEPS: u32 = 64;
+/// Steps of a quantised sum: so fine that small squared errors and losses do not all round to zero.
+pub const SUM_STEPS: u32 = 4096;
 /// Steps of a record's mean score before it is squared, where scores are not just right or wrong.
 pub const SQUARE_STEPS: u32 = 16;
 /// Log-loss is clipped here, in nats: a probability of the truth of 1 in 403.
@@ -30,7 +32,7 @@ const DIFFERENCES_SHARE_PERCENT: u64 = 13;
 const WINS_SHARE_PERCENT: u64 = 25;
 /// Weights are scaled up to a squared sensitivity of the counts near this, so that rounding
 /// weights to integers costs nothing; only where a task collects more than the plain statistics.
-const FINE_SENSITIVITY: u64 = 1 << 34;
+const FINE_SENSITIVITY: u64 = 1 << 38;
 
 /// A table of a statistic beyond scores.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +46,7 @@ pub enum Part {
     BinConfidence,
     /// Right answers by bin of confidence.
     BinCorrect,
-    /// Half the Brier score, in steps.
+    /// Half the Brier score, in steps of 1/[`SUM_STEPS`] like all sums.
     Brier,
     /// Log-loss as a part of [`LOG_LOSS_MAX`], in steps.
     LogLoss,
@@ -157,7 +159,7 @@ impl Part {
     fn per_view_max(self) -> u32 {
         match self {
             Self::BinConfidence => STEPS,
-            part if part.is_sum() => STEPS,
+            part if part.is_sum() => SUM_STEPS,
             _ => 1,
         }
     }

@@ -3,7 +3,7 @@
 //! A record's contribution depends on that record alone: rounding is per record and there is no
 //! normalisation over the batch. Sums are exact integers, so their order does not matter.
 
-use super::block::{Family, Part, SQUARE_STEPS, STEPS, score_steps};
+use super::block::{Family, Part, SQUARE_STEPS, STEPS, SUM_STEPS, score_steps};
 use super::outcome::{Details, RecordOutcome, ViewOutcome};
 use super::{Block, CONFIDENCE_MAX, EntryKind, LOG_LOSS_MAX, Schema, ScoreKind};
 use thiserror::Error;
@@ -321,9 +321,9 @@ fn quantised_sum<'v>(part: Part, details: &Details, views: impl Iterator<Item = 
         count += 1.0;
     }
     if count > 0.0 {
-        steps_of(sum / count, STEPS)
+        steps_of(sum / count, SUM_STEPS)
     } else {
-        u64::from(STEPS / 2)
+        u64::from(SUM_STEPS / 2)
     }
 }
 
