@@ -236,7 +236,7 @@ fn tree_sum() -> Subject {
 fn record_vector(vdaf: &Vdaf) -> Vec<i128> {
     let outcome = RecordOutcome {
         correct: vec![vec![true, true], vec![true, true]],
-        confidence: vec![],
+        ..RecordOutcome::default()
     };
     let released = |measurement: &Measurement| {
         let shares = vdaf.shard(b"audit", measurement, &[1; 16], &[2; 32]).unwrap();
@@ -272,10 +272,7 @@ fn task_vector() -> Subject {
         models: 2,
         slices: 2,
         cap: 10,
-        statistics: Statistics {
-            paired: false,
-            calibration: false,
-        },
+        statistics: Statistics::default(),
     };
     let vdaf = Vdaf::new(&Schema::new(&params).unwrap(), 2).unwrap();
     let difference = record_vector(&vdaf);
