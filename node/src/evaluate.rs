@@ -6,19 +6,24 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use fieldmark_fl::schema::{RecordOutcome, Schema, SchemaParams};
+use fieldmark_fl::schema::{Measurement, RecordOutcome, Schema, SchemaParams, ViewOutcome};
 use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::{CommandError, Dataset};
 use fieldmark_node_core::{blobs, datasets};
-use fieldmark_node_data::{Source, View};
+use fieldmark_node_data::Source;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::release::Release;
+use fieldmark_protocol::task::Extra;
 use fieldmark_supervisor::{
     Runner, RunnerSpec, RunnerStatus, SupervisorConfig, tensor_f32, tensor_values_f32,
 };
 use serde_json::json;
 
 use crate::handle::NodeHandle;
+
+mod judge;
+
+use judge::Question;
 
 /// Source records evaluated at a time.
 const CHUNK: usize = 256;
@@ -137,7 +142,12 @@ struct Candidate {
     release: Release,
 }
 
-async fn candidate(node: &NodeHandle, id: RecordId, data: &Dataset) -> Result<Candidate, CommandError> {
+async fn candidate(
+    node: &NodeHandle,
+    id: RecordId,
+    data: &Dataset,
+    question: &Question<'_>,
+) -> Result<Candidate, CommandError> {
     let release = release(node, id)?;
     let name = format!("{}@{}", release.name, release.version);
     let unfit = |detail: String| {
@@ -157,7 +167,9 @@ async fn candidate(node: &NodeHandle, id: RecordId, data: &Dataset) -> Result<Ca
             input.datatype, input.shape, data.features
         )));
     }
-    if let Some(label) = data.labels.iter().find(|l| !release.labels.contains(l)) {
+    question.fits(&release).map_err(unfit)?;
+    let unknown = |l: &&String| question.extra.target_range.is_none() && !release.labels.contains(*l);
+    if let Some(label) = data.labels.iter().find(unknown) {
         return Err(unfit(format!(
             "the dataset has the label '{label}', the model knows {:?}",
             release.labels
@@ -171,10 +183,10 @@ async fn candidate(node: &NodeHandle, id: RecordId, data: &Dataset) -> Result<Ca
     })
 }
 
-/// Label index and confidence for each row of one slice.
-async fn predict(candidate: &Candidate, rows: &[&[f32]]) -> Result<Vec<(usize, f32)>, CommandError> {
+/// What a model returns for rows of features, `width` numbers a row.
+async fn predict(candidate: &Candidate, rows: &[&[f32]], width: usize) -> Result<Vec<f32>, CommandError> {
     let fail = |detail: String| CommandError::new("runner", format!("{}: {detail}", candidate.name));
-    let Some(input) = candidate.release.inputs.first() else {
+    let Some(input) = candidate.release.inputs.first().filter(|_| !rows.is_empty()) else {
         return Ok(Vec::new());
     };
     let mut shape = input.shape.clone();
@@ -191,84 +203,48 @@ async fn predict(candidate: &Candidate, rows: &[&[f32]]) -> Result<Vec<(usize, f
         .first()
         .ok_or_else(|| fail("the model returned nothing".into()))?;
     let scores = tensor_values_f32(output).map_err(|e| fail(e.to_string()))?;
-    let classes = candidate.release.labels.len();
-    if classes == 0 || scores.len() != rows.len() * classes {
+    if width == 0 || scores.len() != rows.len() * width {
         return Err(fail(format!(
-            "the model returned {} numbers for {} rows and {classes} labels",
+            "the model returned {} numbers for {} rows of {width}",
             scores.len(),
             rows.len()
         )));
     }
-    scores
-        .chunks_exact(classes)
-        .map(|row| top(row).ok_or_else(|| fail("the model returned NaN".into())))
-        .collect()
+    Ok(scores)
 }
 
-/// The best class and its softmax probability; `None` when a score is not a number.
-fn top(row: &[f32]) -> Option<(usize, f32)> {
-    let (mut best, mut at) = (f32::NEG_INFINITY, 0);
-    for (index, score) in row.iter().enumerate() {
-        if score.is_nan() {
-            return None;
-        }
-        if *score > best {
-            (best, at) = (*score, index);
-        }
-    }
-    let total: f32 = row.iter().map(|score| (score - best).exp()).sum();
-    Some((
-        at,
-        if total.is_finite() && total > 0.0 {
-            1.0 / total
-        } else {
-            1.0
-        },
-    ))
-}
-
-/// Outcomes of every candidate on a chunk of source records.
+/// Outcomes of every candidate on a chunk of source records; records without any view are left out.
 async fn outcomes(
     candidates: &[Candidate],
-    slices: &[String],
+    question: &Question<'_>,
     chunk: &[Source],
 ) -> Result<Vec<RecordOutcome>, CommandError> {
-    let empty = RecordOutcome {
-        correct: Vec::new(),
-        confidence: Vec::new(),
-        details: None,
-    };
-    let mut found = vec![empty; chunk.len()];
-    for candidate in candidates {
-        let mut columns = Vec::with_capacity(slices.len());
-        for slice in slices {
-            let rows: Vec<&[f32]> = chunk
-                .iter()
-                .filter_map(|s| s.views.get(slice).and_then(View::numbers))
-                .collect();
-            if rows.len() != chunk.len() {
-                let message = format!("a source record has no view of the slice '{slice}'");
-                return Err(CommandError::new("invalid", message));
-            }
-            columns.push(predict(candidate, &rows).await?);
+    let mut views: Vec<Vec<Vec<Option<ViewOutcome>>>> = vec![Vec::new(); chunk.len()];
+    for candidate in candidates.iter().filter(|_| question.needs_models()) {
+        for rows in &mut views {
+            rows.push(vec![None; question.slices.len()]);
         }
-        for (at, (outcome, source)) in found.iter_mut().zip(chunk).enumerate() {
-            let truth = source.target.class();
-            let label = candidate
-                .release
-                .labels
-                .iter()
-                .position(|l| Some(l.as_str()) == truth);
-            let of = columns.iter().filter_map(|column| column.get(at));
-            outcome
-                .correct
-                .push(of.clone().map(|(class, _)| Some(*class) == label).collect());
-            outcome
-                .confidence
-                .push(of.map(|(_, confidence)| *confidence).collect());
+        let width = question.width(&candidate.release);
+        for (slice, name) in question.slices.iter().enumerate() {
+            let (records, rows) = question.rows(chunk, name)?;
+            let scores = predict(candidate, &rows, width).await?;
+            for (&at, row) in records.iter().zip(scores.chunks_exact(width.max(1))) {
+                let Some(source) = chunk.get(at) else { continue };
+                let view = question.view(&candidate.release, source, row);
+                let fail = |e| CommandError::new("runner", format!("{}: {e}", candidate.name));
+                let place = views
+                    .get_mut(at)
+                    .and_then(|models| models.last_mut()?.get_mut(slice));
+                if let Some(place) = place {
+                    *place = Some(view.map_err(fail)?);
+                }
+            }
         }
     }
-    Ok(found)
+    let releases: Vec<&Release> = candidates.iter().map(|c| &c.release).collect();
+    let judged = chunk.iter().zip(views);
+    let outcomes = judged.map(|(source, views)| question.outcome(source, views, &releases));
+    outcomes.filter_map(Result::transpose).collect()
 }
 
 /// Reads the dataset in chunks, off the async threads, and evaluates each.
@@ -276,18 +252,18 @@ async fn run(
     node: &NodeHandle,
     releases: &[RecordId],
     data: &Dataset,
-    slices: &[String],
-    mut take: impl FnMut(Vec<RecordOutcome>),
+    question: &Question<'_>,
+    mut take: impl FnMut(Vec<RecordOutcome>) -> Result<(), CommandError>,
 ) -> Result<(), CommandError> {
     let mut candidates = Vec::with_capacity(releases.len());
     for id in releases {
-        candidates.push(candidate(node, *id, data).await?);
+        candidates.push(candidate(node, *id, data, question).await?);
     }
     let (send, mut receive) = tokio::sync::mpsc::channel(2);
     let data = data.clone();
     let reader = tokio::task::spawn_blocking(move || read(&data, &send));
     while let Some(chunk) = receive.recv().await {
-        take(outcomes(&candidates, slices, &chunk).await?);
+        take(outcomes(&candidates, question, &chunk).await?)?;
     }
     match reader.await {
         Ok(result) => result,
@@ -330,23 +306,40 @@ fn find(node: &NodeHandle, name: &str) -> Result<Dataset, CommandError> {
     data.ok_or_else(missing)
 }
 
-/// The `Evaluate` port: the values of the task's statistics.
+/// The `Evaluate` port: the values of the task's statistics, summed chunk by chunk.
 pub(crate) async fn measure(
     node: &NodeHandle,
     releases: &[RecordId],
     dataset: &str,
     slices: &[String],
-    schema: &SchemaParams,
+    (schema, extra): (&SchemaParams, &Extra),
 ) -> Result<Vec<u64>, CommandError> {
     let data = find(node, dataset)?;
-    let schema = Schema::new(schema).map_err(|e| CommandError::new("invalid", e.to_string()))?;
-    let mut all = Vec::new();
-    let result = run(node, releases, &data, slices, |outcomes| all.extend(outcomes)).await;
+    let invalid = |e: &dyn std::fmt::Display| CommandError::new("invalid", e.to_string());
+    let schema = Schema::new(schema).map_err(|e| invalid(&e))?;
+    let question = Question { slices, extra };
+    let (mut sums, mut records) = (vec![0; schema.len()], 0);
+    let result = run(node, releases, &data, &question, |outcomes| {
+        for outcome in outcomes {
+            if records == usize::try_from(schema.cap()).unwrap_or(usize::MAX) {
+                let message = format!(
+                    "dataset '{}' has more than the {} records that one report may count",
+                    data.name,
+                    schema.cap()
+                );
+                return Err(CommandError::new("invalid", message));
+            }
+            schema
+                .add(records, &outcome, &mut sums)
+                .map_err(|e| invalid(&e))?;
+            records += 1;
+        }
+        Ok(())
+    })
+    .await;
     node.runners.release(releases);
     result?;
-    let measurement = schema
-        .measure(&all)
-        .map_err(|e| CommandError::new("invalid", e.to_string()))?;
+    let measurement = Measurement::new(&schema, sums).map_err(|e| invalid(&e))?;
     Ok(measurement.values().to_vec())
 }
 
@@ -361,7 +354,12 @@ pub(crate) async fn local(
         0u64,
         vec![vec![0u64; data.slices.len()]; releases.len()],
     )));
-    run(node, releases, &data, &data.slices, |outcomes| {
+    let extra = Extra::default();
+    let question = Question {
+        slices: &data.slices,
+        extra: &extra,
+    };
+    run(node, releases, &data, &question, |outcomes| {
         let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
         for outcome in outcomes {
             counts.0 += 1;
@@ -371,6 +369,7 @@ pub(crate) async fn local(
                 }
             }
         }
+        Ok(())
     })
     .await?;
     let (records, counts) = counts.lock().unwrap_or_else(PoisonError::into_inner).clone();

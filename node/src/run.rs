@@ -418,9 +418,11 @@ async fn work_on(
             releases,
             slices,
             schema,
+            extra,
             ..
         } => {
-            let result = evaluate::measure(handle, &releases, &dataset, &slices, &schema).await;
+            let asked = (&schema, &extra);
+            let result = evaluate::measure(handle, &releases, &dataset, &slices, asked).await;
             JobResult::Evaluated(result.map_err(|e| e.message))
         }
         Job::Fetch {

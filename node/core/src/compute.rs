@@ -9,6 +9,7 @@ use fieldmark_fl::vdaf::{AggregateShare, Vdaf};
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::report::{Metadata, SeatReport, seal_info};
+use fieldmark_protocol::task::Extra;
 use fieldmark_protocol::{PublicKey, RecordId};
 
 /// Which statistics of how large a committee.
@@ -43,6 +44,8 @@ pub enum Job {
         slices: Vec<String>,
         /// The statistics to return.
         schema: SchemaParams,
+        /// The task's classes, groups and ranges behind them.
+        extra: Extra,
     },
     /// Port: fetch a blob from a provider, with resume.
     Fetch {

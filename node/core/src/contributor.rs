@@ -538,6 +538,7 @@ fn evaluate(
             releases: task.statistics.releases.clone(),
             slices: task.statistics.slices.clone(),
             schema: params::schema_params(task),
+            extra: task.statistics.extra.clone(),
         };
         ctx.compute(job, Work::Evaluate(batch));
     }
