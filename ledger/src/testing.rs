@@ -146,6 +146,7 @@ pub(crate) fn release(name: &str, version: &str) -> Release {
         task: "image-classification".into(),
         summary: "Reads digits.".into(),
         parent: None,
+        reference: Vec::new(),
     }
 }
 

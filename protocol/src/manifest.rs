@@ -64,6 +64,10 @@ pub struct Model {
     pub labels: Vec<String>,
     /// Release record that this one descends from, in hex; boards and subscriptions compare the two.
     pub parent: Option<RecordId>,
+    /// Reference distribution of the answers, as weights: one per label, or one per equal bin of a
+    /// regression's target range. Boards measure drift against it.
+    #[serde(default)]
+    pub reference: Vec<u32>,
 }
 
 /// `[[input]]` or `[[output]]` of a manifest.
@@ -129,6 +133,7 @@ impl Manifest {
             task: card.task,
             summary: card.summary,
             parent: self.model.parent,
+            reference: self.model.reference.clone(),
         };
         release.check()?;
         Ok(release)

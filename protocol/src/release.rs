@@ -18,6 +18,8 @@ pub const ARTIFACT_BYTES_MAX: u64 = 64 << 30;
 pub const TENSORS_MAX: usize = 32;
 /// Most dimensions of a tensor.
 pub const DIMENSIONS_MAX: usize = 8;
+/// Most bins of a reference distribution.
+const BINS_MAX: usize = 50;
 /// Most labels of a model.
 pub const LABELS_MAX: usize = 1024;
 
@@ -135,6 +137,7 @@ pub struct Release {
     pub task: String,
     pub summary: String,
     pub parent: Option<RecordId>,
+    pub reference: Vec<u32>,
 }
 
 impl Release {
@@ -165,6 +168,7 @@ impl Release {
         check_tensors("outputs", &self.outputs)?;
         count("labels", 0, LABELS_MAX, self.labels.len())?;
         count("tags", 0, 64, self.tags.len())?;
+        self.check_reference()?;
         for label in self.labels.iter().chain(&self.tags) {
             text::free("a label or tag", label, 128)?;
         }
@@ -172,6 +176,23 @@ impl Release {
         text::free("the card's task", &self.task, 128)?;
         text::free("the summary", &self.summary, 1024)?;
         Ok(())
+    }
+
+    /// A reference distribution has one weight a label, or a few bins, and not only zeros.
+    fn check_reference(&self) -> Result<(), ReleaseError> {
+        let found = self.reference.len();
+        if found == 0 {
+            return Ok(());
+        }
+        let labels = self.labels.len();
+        let (min, max) = if labels == 0 {
+            (2, BINS_MAX)
+        } else {
+            (labels, labels)
+        };
+        count("weights of a reference distribution", min, max, found)?;
+        let positive = self.reference.iter().filter(|weight| **weight > 0).count();
+        count("positive weights of a reference distribution", 1, max, positive)
     }
 
     fn check_artifacts(&self) -> Result<(), ReleaseError> {
@@ -314,6 +335,7 @@ fn from_wire(wire: wire::Release) -> Result<Release, ReleaseError> {
         task: wire.task,
         summary: wire.summary,
         parent,
+        reference: wire.reference,
     })
 }
 
@@ -351,6 +373,7 @@ fn to_wire(release: &Release) -> wire::Release {
         task: release.task.clone(),
         summary: release.summary.clone(),
         parent: release.parent.map(RecordId::to_vec).unwrap_or_default(),
+        reference: release.reference.clone(),
     }
 }
 
@@ -386,6 +409,7 @@ mod tests {
             task: "image-classification".into(),
             summary: String::new(),
             parent: None,
+            reference: Vec::new(),
         }
     }
 
@@ -433,5 +457,19 @@ mod tests {
             change(&|r| r.artifacts.push(r.artifacts[0].clone())),
             ReleaseError::Order(_)
         ));
+    }
+
+    #[test]
+    fn a_reference_distribution_has_a_weight_for_each_label() {
+        let mut release = sample();
+        release.reference = vec![1; 10];
+        assert_eq!(Release::decode(&release.encode()).unwrap(), release);
+        for bad in [vec![1; 9], vec![0; 10]] {
+            release.reference = bad;
+            assert!(matches!(
+                Release::decode(&release.encode()),
+                Err(ReleaseError::Count { .. })
+            ));
+        }
     }
 }

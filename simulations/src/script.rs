@@ -394,6 +394,7 @@ pub(crate) fn release(name: &str) -> Release {
         task: "image-classification".to_owned(),
         summary: "A simulated model.".to_owned(),
         parent: None,
+        reference: Vec::new(),
     }
 }
 

@@ -273,6 +273,7 @@ fn version_1() -> Vec<Record> {
         task: String::new(),
         summary: String::new(),
         parent: None,
+        reference: Vec::new(),
     };
     let prev = Some((0, first.id()));
     let second = Record::sign(

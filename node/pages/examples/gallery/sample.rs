@@ -370,6 +370,7 @@ fn release() -> Release {
         task: "image-classification".into(),
         summary: "A small network trained with the corruptions it will meet.".into(),
         parent: Some(id("1.0")),
+        reference: Vec::new(),
     }
 }
 
