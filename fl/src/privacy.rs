@@ -1,20 +1,39 @@
 //! What a stated (ε, δ) costs in noise, and what noise keeps.
 //!
 //! [`relation`] says what neighbours are, [`params`] what ε and δ are. [`zcdp`] calibrates the vectors
-//! that committees release and feeds the filters of [`crate::budget`]. [`gaussian`] is exact for
-//! continuous noise. Every ε reported here is an upper bound: rounding goes outward.
+//! that committees release and feeds the filters of [`crate::budget`]. A [`Composition`] of
+//! [`Mechanism`]s has the least ε of all accountants: exact curves ([`gaussian`], [`discrete`], pure
+//! composition), zCDP, Rényi, and privacy loss distributions. [`clipping`] splits noise for adaptive
+//! clipping, [`meaning`] says what an (ε, δ) means, [`spec`] and [`mod@reference`] read mechanisms and
+//! reference figures. Every ε reported here is an upper bound: rounding goes outward.
 
 use thiserror::Error;
 
 use crate::noise::SIGMA_SQUARED_MAX;
 
+pub mod clipping;
+pub mod composition;
+pub mod discrete;
 pub mod gaussian;
+mod hockey;
+mod kind;
+pub mod meaning;
+pub mod mechanism;
 pub mod params;
+mod pld;
+mod pure;
+mod rdp;
+pub mod reference;
 pub mod relation;
 mod search;
+pub mod spec;
 pub mod zcdp;
 
+pub use clipping::adaptive_clipping_noise_split;
+pub use composition::{Bound, Composition, Method};
+pub use discrete::{calibrate_discrete_gaussian, calibrate_discrete_laplace};
 pub use gaussian::analytic_gaussian_sigma;
+pub use mechanism::{Mechanism, MechanismError};
 pub use params::{Delta, EPSILON_MAX, Epsilon};
 pub use relation::{AddRemove, Neighbours, Relation, ReplaceByZero, ReplaceOne};
 pub use zcdp::{NoiseScale, Rho, calibrate, epsilon_at, epsilon_of, rho_limit};
@@ -40,6 +59,22 @@ pub enum PrivacyError {
     Sensitivity {
         /// The value given.
         found: f64,
+    },
+    /// A noise scale that is zero, negative or not finite.
+    #[error("noise is {found}, must be positive")]
+    Noise {
+        /// The value given.
+        found: f64,
+    },
+    /// The clip count alone costs more than the whole may.
+    #[error(
+        "the noise of the clip count is {found}, must be above {least}: alone it costs more than the whole"
+    )]
+    CountNoise {
+        /// The value given.
+        found: f64,
+        /// It must be above this.
+        least: f64,
     },
     /// σ² is zero.
     #[error("σ² is zero")]

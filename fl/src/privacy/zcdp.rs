@@ -132,10 +132,15 @@ pub fn rho_limit(epsilon: Epsilon, delta: Delta) -> Rho {
 /// ε = αρ + ln(1 − 1/α) − ln(αδ)/(α − 1). Every α gives a valid bound, so the search cannot
 /// understate ε; rounding errors are added on top.
 pub fn epsilon_of(rho: Rho, delta: Delta) -> f64 {
-    if rho == Rho::ZERO {
+    epsilon_of_rho(rho.value(), delta.value())
+}
+
+/// [`epsilon_of`] any ρ.
+pub(super) fn epsilon_of_rho(rho: f64, delta: f64) -> f64 {
+    if rho <= 0.0 {
         return 0.0;
     }
-    let (rho, ln_delta) = (rho.value(), log(delta.value()));
+    let ln_delta = log(delta);
     let bound = |u: f64| conversion_bound(rho, ln_delta, u);
     // α − 1 = e^u; the best u is near half of ln(ln(1/δ)/ρ), and the bound is unimodal around it.
     let centre = log(-ln_delta / rho) / 2.0;
