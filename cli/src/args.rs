@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) mod privacy;
+
 /// Publish, run and compare models on private data; see how they do in the field.
 #[derive(Debug, Parser)]
 #[command(
@@ -104,6 +106,8 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fieldmark endorse 4f2a… --days 90\n  fieldmark endorse 4f2a… --revoke"
     )]
     Endorse(Endorse),
+    /// Differential privacy: what mechanisms cost, the least noise, what an (ε, δ) means; needs no node
+    Privacy(privacy::Privacy),
     /// Show a challenge's leaderboard
     #[command(
         after_help = "Example:\n  fieldmark leaderboard digits-in-the-field --wait 60 --html board.html"

@@ -10,6 +10,7 @@ pub(crate) mod infer;
 pub(crate) mod leaderboard;
 pub(crate) mod models;
 pub(crate) mod node;
+pub(crate) mod privacy;
 pub(crate) mod simulate;
 
 use std::path::{Path, PathBuf};

@@ -1,7 +1,7 @@
 //! The `fieldmark` command.
 //!
 //! Commands that concern a running node talk to its private API over loopback HTTP; `init`, `trust`,
-//! `pack`, `dataset views`, `challenge plan`, `doctor`, `simulate` and `completions` work without one.
+//! `pack`, `dataset views`, `challenge plan`, `doctor`, `simulate`, `privacy` and `completions` work without one.
 //! No command asks a question. Everything is written through [`output::Output`]; every error says what,
 //! where, why and what to do, and has a documented exit code ([`failure::Exit`]).
 
@@ -52,6 +52,7 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Budget(args) => commands::datasets::budget(global, args, out),
         Command::Challenge(args) => commands::challenges::challenge(global, args, out),
         Command::Endorse(args) => commands::endorse::endorse(global, args, out),
+        Command::Privacy(args) => commands::privacy::privacy(args, out),
         Command::Leaderboard(args) => commands::leaderboard::leaderboard(global, args, out),
         Command::Doctor => commands::doctor::doctor(global, out),
         Command::Simulate(args) => commands::simulate::simulate(args, out),

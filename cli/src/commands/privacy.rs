@@ -37,7 +37,11 @@ fn epsilon(args: &Epsilon, out: &Output) -> anyhow::Result<()> {
     let composition = compose(&args.mechanisms)?;
     let bound = composition.epsilon(delta);
     let bound = finite(bound)?;
-    let all = if args.all { composition.bounds(delta) } else { Vec::new() };
+    let all = if args.all {
+        composition.bounds(delta)
+    } else {
+        Vec::new()
+    };
     let mut value = bound_json(&bound);
     if let Some(fields) = value.as_object_mut() {
         fields.insert("delta".into(), delta.value().into());
@@ -137,7 +141,10 @@ fn check(args: &Check, out: &Output) -> anyhow::Result<()> {
         out.event(&checked.json(), || checked.text())?;
     }
     if outside > 0 {
-        let message = format!("{name}: {outside} of {} rows are not inside their band", rows.len());
+        let message = format!(
+            "{name}: {outside} of {} rows are not inside their band",
+            rows.len()
+        );
         return Err(Failure::new(Exit::Failed, "outside", message).into());
     }
     out.note(&format!("all {} rows are inside their band", rows.len()));
@@ -210,15 +217,18 @@ fn compose(args: &Mechanisms) -> anyhow::Result<AnyComposition> {
     let parts = match &args.file {
         Some(path) => {
             let name = path.display();
-            let value: Value = serde_json::from_slice(&read(path)?).with_context(|| format!("{name}: not JSON"))?;
+            let value: Value =
+                serde_json::from_slice(&read(path)?).with_context(|| format!("{name}: not JSON"))?;
             match value {
                 Value::Array(parts) => parts,
-                Value::Object(mut fields) if fields.get("mechanism") == Some(&json!("mixed")) => {
-                    match fields.remove("parts") {
-                        Some(Value::Array(parts)) => parts,
-                        _ => return Err(Failure::usage(format!("{name}: a mixture needs a list of parts")).into()),
+                Value::Object(mut fields) if fields.get("mechanism") == Some(&json!("mixed")) => match fields
+                    .remove("parts")
+                {
+                    Some(Value::Array(parts)) => parts,
+                    _ => {
+                        return Err(Failure::usage(format!("{name}: a mixture needs a list of parts")).into());
                     }
-                }
+                },
                 one => vec![one],
             }
         }
@@ -254,7 +264,10 @@ fn mechanism(text: &str) -> anyhow::Result<(String, Map<String, Value>)> {
             return Err(Failure::usage(format!("{piece:?} in {text:?} must be KEY=VALUE")).into());
         };
         // Whole numbers, numbers, and else words.
-        let parsed = value.parse::<u64>().map(Value::from).or_else(|_| value.parse::<f64>().map(Value::from));
+        let parsed = value
+            .parse::<u64>()
+            .map(Value::from)
+            .or_else(|_| value.parse::<f64>().map(Value::from));
         let parsed = parsed.unwrap_or_else(|_| value.into());
         if params.insert(key.trim().to_owned(), parsed).is_some() {
             return Err(Failure::usage(format!("{key} is given twice in {text:?}")).into());
@@ -267,7 +280,8 @@ fn finite(bound: Bound) -> anyhow::Result<Bound> {
     if bound.epsilon.is_finite() {
         return Ok(bound);
     }
-    let message = "no method gives a finite ε for these mechanisms at this δ; use less of them, or more noise";
+    let message =
+        "no method gives a finite ε for these mechanisms at this δ; use less of them, or more noise";
     Err(Failure::new(Exit::Failed, "unbounded", message).into())
 }
 
@@ -296,7 +310,10 @@ fn read(path: &Path) -> anyhow::Result<Vec<u8>> {
         Err(error) => return Err(anyhow::Error::from(error).context(format!("{name}: cannot read it"))),
     };
     if size > FILE_BYTES_MAX {
-        return Err(Failure::usage(format!("{name} has {size} bytes, at most {FILE_BYTES_MAX} are read")).into());
+        return Err(Failure::usage(format!(
+            "{name} has {size} bytes, at most {FILE_BYTES_MAX} are read"
+        ))
+        .into());
     }
     fs::read(path).with_context(|| format!("{name}: cannot read it"))
 }

@@ -101,7 +101,7 @@ fn any_mechanism() -> impl Strategy<Value = Mechanism<AddRemove>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(ProptestConfig::with_cases(12))]
 
     #[test]
     fn more_uses_cost_more_and_the_parts_pay_for_the_whole(
