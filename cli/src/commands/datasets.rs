@@ -1,7 +1,7 @@
 //! `dataset` and `budget`.
 
 use anyhow::Context as _;
-use fieldmark_fl::corrupt::Operator;
+use fieldmark_fl::corrupt::Corruption;
 use fieldmark_node::home::Home;
 use fieldmark_node_data::views::{self, View, ViewOptions};
 use serde_json::{Value, json};
@@ -127,7 +127,11 @@ fn view(text: &str) -> Result<View, Failure> {
         .split_once('=')
         .ok_or_else(|| wrong("write NAME=SEVERITY, such as blur=2".to_owned()))?;
     let operator = if slice == "sensor-noise" { "noise" } else { slice };
-    let operator = Operator::parse(operator).map_err(|error| wrong(error.to_string()))?;
+    let Corruption::Image(operator) =
+        Corruption::parse(operator).map_err(|error| wrong(error.to_string()))?
+    else {
+        return Err(wrong(format!("{operator} is no corruption of images")));
+    };
     let severity = severity.parse().ok().filter(|s| (1..=5).contains(s));
     let severity = severity.ok_or_else(|| wrong("a severity is 1 to 5".to_owned()))?;
     Ok(View {
@@ -188,7 +192,7 @@ mod tests {
         let noise = view("sensor-noise=2").unwrap();
         assert_eq!(
             (noise.slice.as_str(), noise.operator, noise.severity),
-            ("sensor-noise", Operator::SensorNoise, 2)
+            ("sensor-noise", fieldmark_fl::corrupt::Operator::SensorNoise, 2)
         );
         for wrong in ["blur", "blur=0", "blur=9", "fog=2", "blur=x"] {
             assert!(view(wrong).unwrap_err().message.contains(wrong), "{wrong}");

@@ -28,6 +28,7 @@ mod file;
 mod matrix;
 mod npy;
 mod npz;
+pub mod predicate;
 mod row;
 mod scan;
 mod source;

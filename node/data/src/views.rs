@@ -158,6 +158,7 @@ impl<'p> Image<'p> {
                 pixels: &mut pixels,
                 width: self.width,
                 height: self.height,
+                channels: 1,
                 max,
             };
             corrupt::apply(view.operator, frame, view.severity, &key).map_err(|error| {
