@@ -352,8 +352,11 @@ pub(crate) enum ChallengeAction {
     #[command(after_help = "Example:\n  fieldmark challenge create digits-in-the-field.toml")]
     Create(Spec),
     /// Show what accuracy a challenge would give, before anything is signed
-    #[command(after_help = "Example:\n  fieldmark challenge plan digits-in-the-field.toml")]
-    Plan(Spec),
+    #[command(
+        after_help = "Examples:\n  fieldmark challenge plan digits-in-the-field.toml\n  \
+                      fieldmark challenge plan loans.toml --gap 0.01 --json"
+    )]
+    Plan(ChallengePlan),
     /// List challenges
     #[command(after_help = "Example:\n  fieldmark challenge list")]
     List,
@@ -378,6 +381,18 @@ pub(crate) struct Spec {
     /// TOML file that describes the challenge
     #[arg(value_name = "SPEC.toml")]
     pub(crate) spec: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ChallengePlan {
+    #[command(flatten)]
+    pub(crate) spec: Spec,
+    /// Difference of field scores between models next in rank, 0 to 1
+    #[arg(long, default_value_t = 0.02, value_name = "PART")]
+    pub(crate) gap: f64,
+    /// A typical field score, 0 to 1
+    #[arg(long, default_value_t = 0.8, value_name = "PART")]
+    pub(crate) score: f64,
 }
 
 #[derive(Debug, Args)]

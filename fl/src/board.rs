@@ -199,9 +199,11 @@ fn records(release: &Release) -> NoisyCount {
 }
 
 fn influence(release: &Release) -> Option<Micro> {
-    let records = release.records();
-    let largest = f64::from(release.schema().cap()) / records.value;
-    estimable(&records).then(|| Micro::from_f64(largest.min(1.0)))
+    // Where records lack views, the slice with the fewest is the easiest to move.
+    let counts = (0..release.schema().params().slices).map(|slice| release.views(slice));
+    let fewest = counts.min_by(|a, b| a.value.total_cmp(&b.value))?;
+    let largest = f64::from(release.schema().cap()) / fewest.value;
+    estimable(&fewest).then(|| Micro::from_f64(largest.min(1.0)))
 }
 
 fn names(axis: &'static str, expected: usize, found: usize) -> Result<(), BoardError> {

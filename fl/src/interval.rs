@@ -127,11 +127,16 @@ impl Score {
 
 /// A model's rate on one slice.
 pub fn slice_score(release: &Release, model: u16, slice: u16) -> Score {
-    score(&release.cell(model, slice), &release.records(), 1.0, false)
+    score(&release.cell(model, slice), &release.views(slice), 1.0, false)
 }
 
 /// A model's field score: the mean of its rates over all slices.
 pub fn field_score(release: &Release, model: u16) -> Score {
+    if !release.estimable_slices() {
+        return Score::NotEstimable {
+            reason: NotEstimable::TooFewRecords,
+        };
+    }
     let effect = design_effect(release, model, Z95);
     score(
         &release.field(model),
@@ -221,6 +226,9 @@ pub(crate) struct DesignEffect {
 ///
 /// Of a mean with other than equal weights only bounds are known; see [`weighted_deviation`].
 pub(crate) fn design_effect(release: &Release, model: u16, z: f64) -> DesignEffect {
+    if release.schema().has_missing_views() {
+        return uneven_design_effect(release, model);
+    }
     let equal = equal_design_effect(release, model, z);
     let Some(weights) = release.weights() else {
         return equal;
@@ -239,6 +247,33 @@ pub(crate) fn design_effect(release: &Release, model: u16, z: f64) -> DesignEffe
     let most = bernoulli(release.field(model)).max(1e-6);
     DesignEffect {
         fraction: (deviation * deviation / most).min(1.0),
+        conservative: true,
+    }
+}
+
+/// Where slices have counts of their own, how their scores agree is not measured: the standard
+/// deviations of the slices' means, each √(b/n_s) for a Bernoulli variance b, are added up. The result is
+/// per record of all, so a fraction above 1 says that slices have few of the records.
+fn uneven_design_effect(release: &Release, model: u16) -> DesignEffect {
+    let n = release.records().value.max(1.0);
+    let slices = release.schema().slices();
+    let shares = release.weights().map(Weights::shares);
+    let shares = shares.unwrap_or_else(|| vec![1.0 / slices as f64; slices]);
+    let bernoulli = |half_sum: f64, count: f64| {
+        let theta = (half_sum / count).clamp(-0.5, 0.5);
+        0.25 - theta * theta
+    };
+    let deviation = |slice: u16| {
+        let views = release.views(slice).value.max(1.0);
+        sqrt(bernoulli(release.cell(model, slice).value, views) * n / views)
+    };
+    let sum: f64 = (0..)
+        .zip(&shares)
+        .map(|(slice, share)| share * deviation(slice))
+        .sum();
+    let most = bernoulli(release.field(model).value, n).max(1e-6);
+    DesignEffect {
+        fraction: sum * sum / most,
         conservative: true,
     }
 }

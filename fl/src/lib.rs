@@ -26,6 +26,7 @@ pub mod mechanism;
 pub mod metrics;
 pub mod noise;
 pub mod normal;
+pub mod plan;
 pub mod privacy;
 pub mod rank;
 pub mod schema;

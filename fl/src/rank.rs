@@ -110,7 +110,7 @@ fn rank_set(model: u16, models: u16, comparisons: &[Comparison]) -> RankSet {
 
 fn compare(release: &Release, first: u16, second: u16, z: f64) -> Option<Comparison> {
     let records = release.records();
-    estimable(&records).then_some(())?;
+    (estimable(&records) && release.estimable_slices()).then_some(())?;
     let (one, other) = (release.field(first), release.field(second));
     let numerator = Estimate {
         value: one.value - other.value,
@@ -141,6 +141,10 @@ fn pair_variance(release: &Release, first: u16, second: u16, numerator: &Estimat
     let n = records.value;
     let least = (numerator.value / n) * (numerator.value / n);
     let spread = sqrt(score_variance(release, first, z)) + sqrt(score_variance(release, second, z));
+    if release.schema().has_missing_views() {
+        // Per record of all, of which a slice may have few: it can exceed 1.
+        return (least + spread * spread, true);
+    }
     let worst = (least + spread * spread).min(1.0);
     if let Some(weights) = release.weights() {
         return (

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use fieldmark_node::http::spec::{ChallengeSpec, Plan};
+use fieldmark_node::http::spec::{ChallengeSpec, Plan, PlanOptions, PlanRow, StatisticRow};
 use serde_json::{Value, json};
 
-use crate::args::{Challenge, ChallengeAction, Global};
+use crate::args::{Challenge, ChallengeAction, ChallengePlan, Global};
 use crate::client::{Client, encoded};
 use crate::output::Output;
 use crate::text;
@@ -15,7 +15,7 @@ use crate::text;
 pub(crate) fn challenge(global: &Global, args: &Challenge, out: &Output) -> anyhow::Result<()> {
     match &args.action {
         ChallengeAction::Create(args) => create(global, &args.spec, out),
-        ChallengeAction::Plan(args) => plan(&args.spec, out),
+        ChallengeAction::Plan(args) => plan(args, out),
         ChallengeAction::List => list(global, out),
         ChallengeAction::Show(args) => show(global, &args.reference, out),
         ChallengeAction::Join(args) => join(global, &args.challenge.reference, &args.dataset, out),
@@ -45,17 +45,48 @@ fn create(global: &Global, path: &Path, out: &Output) -> anyhow::Result<()> {
     })
 }
 
-fn plan(path: &Path, out: &Output) -> anyhow::Result<()> {
+fn plan(args: &ChallengePlan, out: &Output) -> anyhow::Result<()> {
+    let path = &args.spec.spec;
     let spec = read(path)?;
+    for (name, value) in [("--gap", args.gap), ("--score", args.score)] {
+        anyhow::ensure!(
+            (0.0..=1.0).contains(&value),
+            "{name} is {value}, it must be 0 to 1"
+        );
+    }
+    let options = PlanOptions {
+        score: args.score,
+        gap: args.gap,
+    };
     let plan = spec
-        .plan()
+        .plan(&options)
         .with_context(|| format!("{}: no plan can be made", path.display()))?;
     out.result(&plan, || plan_text(&spec, &plan))
 }
 
 fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
+    format!(
+        "{} models, {} slices, ε = {} at δ = {:e}, {} aggregators, {} numbers\n\n{}\n\n{}\n\n{}\n\n\
+         Half-widths of 95% intervals at a score of {:.0} %, each report with {} records. Rank sets and what is told \
+         apart assume that models next in rank lie {:.1} points apart.",
+        spec.models.len(),
+        spec.slices.len(),
+        spec.epsilon,
+        spec.delta,
+        spec.committee.len(),
+        plan.entries,
+        plan.verdict.words,
+        expected_table(&plan.expected),
+        cost_table(&plan.statistics),
+        plan.score * 100.0,
+        spec.records_max,
+        plan.gap * 100.0,
+    )
+}
+
+fn expected_table(rows: &[PlanRow]) -> String {
     let percent = |value: f64| format!("± {:.2} %", value * 100.0);
-    let row = |row: &fieldmark_node::http::spec::PlanRow| {
+    let row = |row: &PlanRow| {
         vec![
             row.reports.to_string(),
             row.records.to_string(),
@@ -63,10 +94,12 @@ fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
             percent(row.slice),
             percent(row.difference),
             percent(row.field_noise),
+            format!("{:.1} ranks", row.rank_set),
+            format!("{:.1} points", row.told_apart * 100.0),
         ]
     };
-    let rows: Vec<Vec<String>> = plan.expected.iter().map(row).collect();
-    let table = text::table(
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    text::table(
         &[
             "reports",
             "records",
@@ -74,19 +107,24 @@ fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
             "one slice",
             "difference",
             "noise alone",
+            "rank set",
+            "told apart",
         ],
         &rows,
-    );
-    format!(
-        "{} models, {} slices, ε = {} at δ = {:e}, {} aggregators\n\n{table}\n\n\
-         Half-widths of 95% intervals at a score of 80 %, each report with {} records.",
-        spec.models.len(),
-        spec.slices.len(),
-        spec.epsilon,
-        spec.delta,
-        spec.committee.len(),
-        spec.records_max
     )
+}
+
+fn cost_table(rows: &[StatisticRow]) -> String {
+    let row = |row: &StatisticRow| {
+        vec![
+            row.name.to_owned(),
+            row.entries.to_string(),
+            format!("{:.1} %", row.share * 100.0),
+            format!("× {:.3}", row.noise_factor),
+        ]
+    };
+    let rows: Vec<Vec<String>> = rows.iter().map(row).collect();
+    text::table(&["collected", "numbers", "of Δ²", "everyone's noise"], &rows)
 }
 
 fn list(global: &Global, out: &Output) -> anyhow::Result<()> {

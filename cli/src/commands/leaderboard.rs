@@ -84,6 +84,46 @@ fn wait(
     }
 }
 
+/// Metrics of all slices and classes together, by model; nothing where there are scores alone.
+fn metrics_text(board: &Value) -> Option<String> {
+    let models = text::list(board, "models");
+    let overall = |model: &Value| -> Vec<Value> {
+        let cells = text::list(model, "metrics").iter();
+        let all = cells.filter(|c| c["slice"].is_null() && c["class"].is_null());
+        all.cloned().collect()
+    };
+    let mut names: Vec<String> = Vec::new();
+    for cell in models.iter().flat_map(overall) {
+        let label = text::string(&cell, "label");
+        if !names.contains(&label) {
+            names.push(label);
+        }
+    }
+    if names.is_empty() {
+        return None;
+    }
+    let value = |cells: &[Value], name: &String| {
+        let cell = cells.iter().find(|cell| text::string(cell, "label") == *name);
+        let number = |key: &str| cell.and_then(|cell| cell.get(key)?.as_f64());
+        match (number("value"), number("lo"), number("hi")) {
+            (Some(value), Some(lo), Some(hi)) => format!("{value:.3} [{lo:.3}, {hi:.3}]"),
+            _ => "not estimable".to_owned(),
+        }
+    };
+    let row = |model: &Value| {
+        let cells = overall(model);
+        let values = names.iter().map(|name| value(&cells, name));
+        std::iter::once(text::string(model, "name"))
+            .chain(values)
+            .collect()
+    };
+    let rows: Vec<Vec<String>> = models.iter().map(row).collect();
+    let header: Vec<&str> = std::iter::once("model")
+        .chain(names.iter().map(String::as_str))
+        .collect();
+    Some(text::table(&header, &rows))
+}
+
 fn board_text(board: &Value) -> String {
     let field = |name: &str| text::string(board, name);
     let slices: Vec<&str> = text::list(board, "slices")
@@ -101,6 +141,10 @@ fn board_text(board: &Value) -> String {
     let mut lines = vec![format!("{}: {}", field("name"), field("scenario")), String::new()];
     lines.push(text::table(&header, &rows));
     lines.push(String::new());
+    if let Some(metrics) = metrics_text(board) {
+        lines.push(metrics);
+        lines.push(String::new());
+    }
     let trusted = if board.get("trusted") == Some(&Value::Bool(true)) {
         "trusted"
     } else {

@@ -1,6 +1,6 @@
 //! A released vector read as estimates with known noise.
 
-use super::Weights;
+use super::{Weights, estimable};
 use crate::schema::{Entry, EntryKind, Part, Schema};
 use thiserror::Error;
 
@@ -169,7 +169,7 @@ impl Release {
             return self.equal_field(model);
         };
         let add = |sum: Estimate, (slice, weight): (u16, f64)| {
-            let cell = self.cell(model, slice);
+            let cell = self.scaled_cell(model, slice);
             Estimate {
                 value: sum.value + weight * cell.value,
                 variance: sum.variance + weight * weight * cell.variance,
@@ -182,7 +182,7 @@ impl Release {
     pub(crate) fn equal_field(&self, model: u16) -> Estimate {
         let slices = self.schema.slices() as f64;
         let add = |sum: Estimate, slice| {
-            let cell = self.cell(model, slice);
+            let cell = self.scaled_cell(model, slice);
             Estimate {
                 value: sum.value + cell.value,
                 variance: sum.variance + cell.variance,
@@ -193,6 +193,27 @@ impl Release {
             value: sum.value / slices,
             variance: sum.variance / (slices * slices),
         }
+    }
+
+    /// A cell as if every record had a view in the slice: where views may be missing, scaled to the
+    /// record count, with the noise in the slice's own count.
+    fn scaled_cell(&self, model: u16, slice: u16) -> Estimate {
+        let cell = self.cell(model, slice);
+        if !self.schema.has_missing_views() {
+            return cell;
+        }
+        let views = self.views(slice);
+        let count = views.value.max(1.0);
+        let (scale, theta) = (self.records().value / count, cell.value / count);
+        Estimate {
+            value: scale * cell.value,
+            variance: scale * scale * (cell.variance + theta * theta * views.variance),
+        }
+    }
+
+    /// Whether every slice has enough records for scores.
+    pub(crate) fn estimable_slices(&self) -> bool {
+        (0..self.schema.params().slices).all(|slice| estimable(&self.views(slice)))
     }
 
     /// Σ(x² − ½) over records, where x is the part of slices in which the model is correct.

@@ -6,6 +6,8 @@
 )]
 
 use super::*;
+use crate::interval::{field_score, slice_score};
+use crate::rank::rank;
 use crate::schema::{
     Details, EntryKind, Extra, RecordOutcome, Schema, SchemaParams, ScoreKind, Statistics, ViewOutcome,
 };
@@ -444,6 +446,45 @@ fn the_guide_is_the_program_s_own_list() {
         "docs/guides/metrics.md differs from fl/src/metrics/guide.rs; it should be:\n{}",
         guide::markdown().unwrap()
     );
+}
+
+#[test]
+fn scores_of_slices_that_records_lack_divide_by_their_own_counts() {
+    let extra = Extra {
+        missing_views: true,
+        ..Extra::PLAIN
+    };
+    let schema = schema(2, 2, extra);
+    // Every fourth record has a view in the second slice alone, the others in the first alone.
+    let view = |correct| {
+        Some(ViewOutcome {
+            correct,
+            ..ViewOutcome::default()
+        })
+    };
+    let record = |at: usize| {
+        let row = |first: bool, second: bool| {
+            if at.is_multiple_of(4) {
+                vec![None, view(second)]
+            } else {
+                vec![view(first), None]
+            }
+        };
+        RecordOutcome::detailed(Details {
+            views: vec![row(at % 10 < 9, at % 8 < 1), row(at % 10 < 5, at % 8 < 1)],
+            ..Details::default()
+        })
+    };
+    let records: Vec<_> = (0..40_000).map(record).collect();
+    let release = exact(&schema, &records);
+    let rate = |score: Score| score.value().unwrap().to_f64();
+    close(rate(slice_score(&release, 0, 0)), 0.9, 0.02);
+    close(rate(slice_score(&release, 0, 1)), 0.5, 0.001);
+    let field = field_score(&release, 0);
+    close(rate(field), (rate(slice_score(&release, 0, 0)) + 0.5) / 2.0, 1e-3);
+    assert!(field.full().unwrap().low < field.noise().unwrap().low);
+    let ranking = rank(&release);
+    assert!(ranking.separable && ranking.sets[0].worst == 1);
 }
 
 #[test]

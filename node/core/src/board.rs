@@ -16,6 +16,10 @@ use serde::Serialize;
 use crate::io::phase_name;
 use crate::params::schema_params;
 
+mod metrics;
+
+pub use metrics::MetricCell;
+
 /// A challenge's leaderboard. Its JSON is what `fieldmark leaderboard --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Board {
@@ -57,6 +61,8 @@ pub struct Board {
     pub slices: Vec<String>,
     /// The slice that stands for the laboratory.
     pub clean_slice: String,
+    /// What a score is: `accuracy`, `brier-score`, `closeness`, `win-rate` or `preference`.
+    pub metric: &'static str,
     /// Whether any two models are separated.
     pub separable: bool,
     /// Largest change of a field score that one contributor could have made, as a fraction.
@@ -134,6 +140,8 @@ pub struct ModelRow {
     pub worst_slice: Option<String>,
     /// Mean confidence less mean score; positive is over-confident.
     pub calibration_gap: Option<Estimate>,
+    /// Metrics beyond scores, fairness gaps and drift included.
+    pub metrics: Vec<MetricCell>,
     /// Whether its author withdrew it since; its row stays.
     pub withdrawn: bool,
 }
@@ -190,10 +198,11 @@ pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Re
     let schema = Schema::new(&schema_params(task))?;
     let sum = crate::reveal::sum(task, &inputs.batch);
     let released = inputs.batch.phase == Phase::Released;
-    let table = sum
-        .filter(|_| released)
-        .map(|sum| table(&inputs, &schema, sum))
-        .transpose()?;
+    let sum = sum.filter(|_| released);
+    let metrics = sum
+        .as_deref()
+        .map(|sum| metrics::of_models(&inputs, &schema, sum));
+    let table = sum.map(|sum| table(&inputs, &schema, sum)).transpose()?;
     let contributors = inputs.batch.transcript().map_or(0, |t| t.count);
     let challenge = &inputs.challenge.challenge;
     Ok(Board {
@@ -222,10 +231,11 @@ pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Re
         trust_policy: policy.hash(),
         slices: task.statistics.slices.clone(),
         clean_slice: challenge.clean_slice.clone(),
+        metric: task.statistics.extra.score.name(),
         separable: table.as_ref().is_some_and(|t| t.separable),
         influence: table.as_ref().and_then(|t| t.influence).map(Fixed),
         expected: expectation(task, &schema),
-        models: rows(&inputs, table.as_ref()),
+        models: rows(&inputs, table.as_ref(), metrics.unwrap_or_default()),
         caveats: CAVEATS,
         notices: notices(&inputs, policy),
         inputs: inputs.ids(),
@@ -299,7 +309,11 @@ fn cell(score: &Score) -> Cell {
 }
 
 /// Rows, best field score first; models without a score stand in the task's order.
-fn rows(inputs: &ledger_board::BoardInputs, table: Option<&ScoreTable>) -> Vec<ModelRow> {
+fn rows(
+    inputs: &ledger_board::BoardInputs,
+    table: Option<&ScoreTable>,
+    mut metrics: Vec<Vec<MetricCell>>,
+) -> Vec<ModelRow> {
     let task = &inputs.task.task;
     let models = u16::try_from(task.statistics.releases.len()).unwrap_or(u16::MAX);
     let mut rows = Vec::new();
@@ -319,6 +333,7 @@ fn rows(inputs: &ledger_board::BoardInputs, table: Option<&ScoreTable>) -> Vec<M
             calibration_gap: scored
                 .and_then(|r| r.calibration)
                 .map(|c| estimate(c.value, c.noise)),
+            metrics: metrics.get_mut(at).map(std::mem::take).unwrap_or_default(),
             withdrawn: view.is_some_and(|v| v.withdrawn.is_some()),
         });
     }

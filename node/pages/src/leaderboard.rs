@@ -12,6 +12,7 @@ use crate::text::{self, Digits};
 mod committee;
 mod evidence;
 mod field;
+mod metrics;
 mod moves;
 mod privacy;
 mod result;
@@ -53,6 +54,7 @@ fn released(board: &Board, setting: &Setting<'_>) -> Markup {
         (notices(board))
         (field::section(board, setting, digits))
         (slices::section(board, setting, digits))
+        (metrics::section(board, setting))
         (moves::section(board, digits))
     }
 }
@@ -121,9 +123,22 @@ fn figures(board: &Board) -> Markup {
                     None => dd { "not estimable" },
                 }
             }
+            div { dt { "A score is" } dd { (score_words(board.metric)) } }
             div { dt { "Models × slices" } dd { (board.models.len()) " × " (board.slices.len()) } }
             div { dt { "Privacy per " (unit(board)) } dd { "ε = " (board.epsilon) } }
         }
+    }
+}
+
+/// What a score is, in a few words.
+fn score_words(metric: &str) -> &str {
+    match metric {
+        "accuracy" => "the part answered right",
+        "brier-score" => "1 less half the Brier score",
+        "closeness" => "1 less the error as a part of the range",
+        "win-rate" => "the part of other models beaten",
+        "preference" => "the part of comparisons preferred",
+        other => other,
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use super::extract::{Body, Path};
 use super::failure::Failure;
-use super::spec::{ChallengeSpec, Plan};
+use super::spec::{ChallengeSpec, Plan, PlanOptions};
 use crate::handle::NodeHandle;
 
 /// A challenge in a list.
@@ -139,7 +139,7 @@ pub(super) async fn create(
     let now_ms = now_ms();
     let (task, challenge, plan) = super::read(&handle, move |store| {
         let (task, challenge) = spec.resolve(store, now_ms)?;
-        Ok((task, challenge, spec.plan()?))
+        Ok((task, challenge, spec.plan(&PlanOptions::default())?))
     })
     .await?;
     let reply = handle

@@ -1,24 +1,27 @@
-//! What an operator writes to pose a challenge, resolved into the task and challenge that are signed,
-//! and the plan: what accuracy to expect before anything is signed.
+//! What an operator writes to pose a challenge, resolved into the task and challenge that are signed.
+//! What it measures is in `spec/measures.rs`, what to expect of it before anything is signed in
+//! `spec/plan.rs`.
 
 use std::collections::BTreeSet;
 
-use fieldmark_fl::interval::{self, Expected};
 use fieldmark_fl::privacy::{self, Delta, Epsilon, PrivacyError};
 use fieldmark_fl::schema::{Schema, SchemaError, SchemaParams, Statistics as SchemaStatistics};
 use fieldmark_ledger::catalogue::{self, ResolveError};
 use fieldmark_ledger::identity::{self, Certified};
+use fieldmark_node_core::params;
 use fieldmark_protocol::address::Roles;
 use fieldmark_protocol::challenge::{Challenge, Slice};
 use fieldmark_protocol::machine::{Read, StoreError};
 use fieldmark_protocol::task::{
-    Aggregator, COMMITTEE_MAX, COMMITTEE_MIN, Eligibility, Privacy, Statistics, Task,
+    Aggregator, COMMITTEE_MAX, COMMITTEE_MIN, Eligibility, Privacy, Statistics, Task, TaskError,
 };
 use fieldmark_protocol::{PublicKey, RecordId};
 use serde::{Deserialize, Serialize};
 
-/// Score for which half-widths are planned.
-const SCORE: f64 = 0.8;
+mod measures;
+mod plan;
+
+pub use plan::{Plan, PlanOptions, PlanRow, StatisticRow, Verdict};
 
 /// A challenge as its operator writes it (`SPEC.toml`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,12 +60,39 @@ pub struct ChallengeSpec {
     /// How long the committee may take after the close, in seconds. Default: ten minutes.
     #[serde(default)]
     pub patience_seconds: u64,
-    /// Squared sums for paired intervals. Default: true.
-    #[serde(default = "yes")]
-    pub paired: bool,
-    /// Confidence sums for calibration. Default: true.
-    #[serde(default = "yes")]
-    pub calibration: bool,
+    /// What a score is: `accuracy` (default), `brier-score`, `closeness`, `win-rate` or `preference`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<String>,
+    /// Statistics beyond scores, by name; see the guide to metrics. Default: none.
+    #[serde(default)]
+    pub statistics: Vec<String>,
+    /// Class names, in the order of tables; every model must know exactly these.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// The positive class.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub positive: Option<String>,
+    /// Groups compared for fairness.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Bins of histograms, 2 to 50. Default: 10 where a statistic has bins.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bins: Option<u32>,
+    /// Lowest and highest target of a regression.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target_range: Option<[f64; 2]>,
+    /// Whether statistics beyond scores are kept apart by slice. Default: false.
+    #[serde(default)]
+    pub by_slice: bool,
+    /// Whether records may lack views in some slices. Default: false.
+    #[serde(default)]
+    pub missing_views: bool,
+    /// Squared sums for paired intervals. Default: true, unless views may be missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paired: Option<bool>,
+    /// Confidence sums for calibration. Default: true for classes with every view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<bool>,
     /// The slices, in the order of the board.
     #[serde(rename = "slice")]
     pub slices: Vec<SliceSpec>,
@@ -77,38 +107,6 @@ pub struct SliceSpec {
     /// What condition it is.
     #[serde(default)]
     pub description: String,
-}
-
-const fn yes() -> bool {
-    true
-}
-
-/// What a challenge would give, before anything is signed.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Plan {
-    /// σ² of each aggregator's noise.
-    pub sigma_squared: u64,
-    /// Squared sensitivity of one source record.
-    pub l2_squared: u64,
-    /// Half-widths of 95% intervals for several numbers of source records, at a score of 0.8.
-    pub expected: Vec<PlanRow>,
-}
-
-/// Half-widths for one number of records, in fractions of 1.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct PlanRow {
-    /// Reports assumed, each with as many records as it may count.
-    pub reports: u32,
-    /// Source records they make.
-    pub records: u64,
-    /// Of a model's field score.
-    pub field: f64,
-    /// Of one slice.
-    pub slice: f64,
-    /// Of the difference of two models' field scores.
-    pub difference: f64,
-    /// The part of `field` that is noise.
-    pub field_noise: f64,
 }
 
 /// A specification that makes no challenge.
@@ -155,8 +153,27 @@ pub enum SpecError {
         text: String,
     },
     /// The statistics make no schema.
-    #[error("models, slices or records_max: {0}")]
+    #[error("models, slices, records_max or statistics: {0}")]
     Schema(#[from] SchemaError),
+    /// A metric or statistic is not known.
+    #[error("{field}: '{found}' is not known; known are {known}")]
+    Unknown {
+        /// The key of the specification.
+        field: &'static str,
+        /// As written.
+        found: String,
+        /// What there is.
+        known: String,
+    },
+    /// The positive class is none of the classes.
+    #[error("positive: '{0}' is none of the classes")]
+    Positive(String),
+    /// The ends of a target range.
+    #[error("target_range: it must be two finite numbers, the lower first, at most a billion in size")]
+    TargetRange,
+    /// What is measured does not fit together.
+    #[error("metric or statistics: {0}")]
+    Measures(#[source] TaskError),
     /// ε or δ is out of range.
     #[error("epsilon or delta: {0}")]
     Privacy(#[from] PrivacyError),
@@ -166,18 +183,18 @@ pub enum SpecError {
 }
 
 impl ChallengeSpec {
-    fn schema(&self) -> Result<Schema, SchemaError> {
+    fn schema(&self) -> Result<Schema, SpecError> {
         let count = |n: usize| u16::try_from(n).unwrap_or(u16::MAX);
-        Schema::new(&SchemaParams {
+        Ok(Schema::new(&SchemaParams {
             models: count(self.models.len()),
             slices: count(self.slices.len()),
             cap: self.records_max,
             statistics: SchemaStatistics {
-                paired: self.paired,
-                calibration: self.calibration,
-                extra: fieldmark_fl::schema::Extra::PLAIN,
+                paired: self.is_paired(),
+                calibration: self.has_confidence(),
+                extra: params::extra_params(&self.extra()?),
             },
-        })
+        })?)
     }
 
     /// The privacy parameters: ε and δ rounded to what a task can carry, and the noise they need.
@@ -228,37 +245,6 @@ impl ChallengeSpec {
         })
     }
 
-    /// What accuracy to expect. Needs no node.
-    ///
-    /// # Errors
-    /// [`SpecError::Schema`] and [`SpecError::Privacy`].
-    pub fn plan(&self) -> Result<Plan, SpecError> {
-        self.check()?;
-        let schema = self.schema()?;
-        let privacy = self.privacy(&schema)?;
-        let aggregators = u8::try_from(self.committee.len()).unwrap_or(u8::MAX);
-        let row = |reports: u32| {
-            let records = u64::from(reports).saturating_mul(u64::from(self.records_max));
-            let width: Expected =
-                interval::expected_half_width(&schema, privacy.sigma_squared, aggregators, records, SCORE);
-            PlanRow {
-                reports,
-                records,
-                field: width.field.total,
-                slice: width.slice.total,
-                difference: width.difference.total,
-                field_noise: width.field.noise,
-            }
-        };
-        let least = self.min_batch.max(1);
-        let reports = BTreeSet::from([least, self.reports_expected.max(least), least.saturating_mul(10)]);
-        Ok(Plan {
-            sigma_squared: privacy.sigma_squared,
-            l2_squared: privacy.l2_squared,
-            expected: reports.into_iter().map(row).collect(),
-        })
-    }
-
     /// The task and the challenge, with a window that opens at `now_ms`.
     ///
     /// # Errors
@@ -270,10 +256,11 @@ impl ChallengeSpec {
             releases: releases.collect::<Result<Vec<RecordId>, _>>()?,
             slices: self.slices.iter().map(|s| s.name.clone()).collect(),
             records_max: self.records_max,
-            paired: self.paired,
-            calibration: self.calibration,
-            extra: fieldmark_protocol::task::Extra::default(),
+            paired: self.is_paired(),
+            calibration: self.has_confidence(),
+            extra: self.extra()?,
         };
+        let metric = statistics.extra.score.name().to_owned();
         let committee = self.committee.iter().map(|text| aggregator(store, text));
         let task = Task {
             name: self.name.clone(),
@@ -299,7 +286,7 @@ impl ChallengeSpec {
             task: RecordId::new([0; 32]),
             slices: self.slices.iter().map(slice).collect(),
             clean_slice: self.clean_slice.clone(),
-            metric: "accuracy".to_owned(),
+            metric,
         };
         Ok((task, challenge))
     }
@@ -392,7 +379,7 @@ name = "blur"
     #[test]
     fn more_records_narrow_the_plan() {
         let spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
-        let plan = spec.plan().unwrap();
+        let plan = spec.plan(&PlanOptions::default()).unwrap();
         let [few, .., many] = plan.expected.as_slice() else {
             panic!("{plan:?}")
         };
@@ -404,7 +391,7 @@ name = "blur"
         for members in [1, 6] {
             let mut spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
             spec.committee = (0..members).map(|n| format!("a{n}")).collect();
-            let error = spec.plan().unwrap_err();
+            let error = spec.plan(&PlanOptions::default()).unwrap_err();
             assert!(
                 matches!(error, SpecError::Committee { found } if found == members),
                 "{error}"
@@ -419,14 +406,20 @@ name = "blur"
             "eligible = [\"a\"]\nendorsed_by = [\"b\"]\nepsilon =",
         );
         let spec: ChallengeSpec = toml::from_str(&text).unwrap();
-        assert!(matches!(spec.plan(), Err(SpecError::Eligibility)));
+        assert!(matches!(
+            spec.plan(&PlanOptions::default()),
+            Err(SpecError::Eligibility)
+        ));
     }
 
     #[test]
     fn a_bad_epsilon_or_a_misspelt_key_is_named() {
         let mut spec: ChallengeSpec = toml::from_str(SPEC).unwrap();
         spec.epsilon = -1.0;
-        assert!(matches!(spec.plan(), Err(SpecError::Privacy(_))));
+        assert!(matches!(
+            spec.plan(&PlanOptions::default()),
+            Err(SpecError::Privacy(_))
+        ));
         let error = toml::from_str::<ChallengeSpec>(&SPEC.replace("epsilon", "epsilonn")).unwrap_err();
         assert!(error.to_string().contains("epsilonn"), "{error}");
     }

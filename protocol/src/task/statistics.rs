@@ -50,6 +50,20 @@ impl ScoreKind {
         }
     }
 
+    /// The kind of a metric's name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        [
+            Self::Correct,
+            Self::BrierScore,
+            Self::Closeness,
+            Self::WinRate,
+            Self::Preference,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
+    }
+
     fn from_number(number: i32) -> Result<Self, TaskError> {
         use wire::ScoreKind as Wire;
         Ok(match Wire::try_from(number) {
@@ -257,7 +271,11 @@ impl Statistics {
 }
 
 impl Extra {
-    fn check(&self) -> Result<(), TaskError> {
+    /// Checks every bound, and that score and statistics have what they need.
+    ///
+    /// # Errors
+    /// [`TaskError`] naming the field.
+    pub fn check(&self) -> Result<(), TaskError> {
         let few = |what, least: u64, most: usize, found: usize| {
             if found == 0 {
                 Ok(())

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fieldmark_fl::interval::Micro;
-use fieldmark_node_core::board::{Board, Cell, Estimate, Expectation, Fixed, ModelRow, Seat};
+use fieldmark_node_core::board::{Board, Cell, Estimate, Expectation, Fixed, MetricCell, ModelRow, Seat};
 use fieldmark_pages::{
     Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ModelPage, Placement,
     ReleaseSummary, StatusPage, Version,
@@ -77,8 +77,43 @@ pub(crate) fn row(name: &str, rank: [u16; 2], scores: [f64; 5]) -> ModelRow {
             lo: fixed(0.92 - mean),
             hi: fixed(0.98 - mean),
         }),
+        metrics: metrics(mean),
         withdrawn: false,
     }
+}
+
+/// A few metrics, one of which drowns in noise.
+fn metrics(mean: f64) -> Vec<MetricCell> {
+    let cell = |metric, label, value: f64| MetricCell {
+        metric,
+        label,
+        slice: None,
+        class: None,
+        value: Some(fixed(value)),
+        lo: Some(fixed(value - 0.03)),
+        hi: Some(fixed(value + 0.03)),
+        noise_lo: Some(fixed(value - 0.02)),
+        noise_hi: Some(fixed(value + 0.02)),
+        conservative: true,
+        reason: None,
+    };
+    vec![
+        cell("mcc", "MCC", 1.1 * mean - 0.1),
+        cell("ece", "Calibration error", 0.4 * (1.0 - mean)),
+        cell("parity-gap", "Parity gap", 0.06),
+        MetricCell {
+            value: None,
+            lo: None,
+            hi: None,
+            conservative: false,
+            reason: Some("too few records of some group for this noise"),
+            ..cell("odds-gap", "Equalised-odds gap", 0.0)
+        },
+        MetricCell {
+            class: Some("seven".into()),
+            ..cell("recall", "Recall", mean)
+        },
+    ]
 }
 
 /// Six models, clearly apart at both ends.
@@ -140,6 +175,7 @@ pub(crate) fn board() -> Board {
         trust_policy: ContentHash::of(b"policy"),
         slices: SLICES.iter().map(|s| (*s).to_owned()).collect(),
         clean_slice: "clean".into(),
+        metric: "accuracy",
         separable: true,
         influence: Some(fixed(0.083)),
         expected: Expectation {

@@ -1,0 +1,155 @@
+//! Metrics beyond scores on a board: names for the numbers that `fieldmark_fl::metrics` gives.
+
+use fieldmark_fl::interval::{Micro, Release};
+use fieldmark_fl::metrics::{self, Context, Measured, MetricValue};
+use fieldmark_fl::schema::Schema;
+use fieldmark_ledger::board::BoardInputs;
+use fieldmark_protocol::RecordId;
+use fieldmark_protocol::release::Release as ReleaseManifest;
+use fieldmark_protocol::task::Task;
+use serde::Serialize;
+
+use super::Fixed;
+
+/// A metric of a model, with its 95% intervals; absent numbers mean that it cannot be estimated.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct MetricCell {
+    /// The metric's name, as in the guide.
+    pub metric: &'static str,
+    /// Its name on a page.
+    pub label: &'static str,
+    /// The slice it is of; absent for all together.
+    pub slice: Option<String>,
+    /// The class it is of; absent for all together.
+    pub class: Option<String>,
+    /// The value.
+    pub value: Option<Fixed>,
+    /// Lower end, sampling error and noise.
+    pub lo: Option<Fixed>,
+    /// Upper end, sampling error and noise.
+    pub hi: Option<Fixed>,
+    /// Lower end of the interval with the committee's noise alone.
+    pub noise_lo: Option<Fixed>,
+    /// Its upper end.
+    pub noise_hi: Option<Fixed>,
+    /// Whether a worst case stands in for something not measured.
+    pub conservative: bool,
+    /// Why there is no value.
+    pub reason: Option<&'static str>,
+}
+
+/// The metrics of every model, in the order of the task's releases; none if the sum cannot be read,
+/// which the table of scores then says.
+pub(super) fn of_models(inputs: &BoardInputs, schema: &Schema, sum: &[i128]) -> Vec<Vec<MetricCell>> {
+    let task = &inputs.task.task;
+    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
+    let Ok(release) = Release::new(schema, sum, task.privacy.sigma_squared, aggregators) else {
+        return Vec::new();
+    };
+    let context = context(inputs);
+    let cells = |model| {
+        let found = metrics::metrics(&release, model, &context);
+        found.iter().map(|measured| cell(measured, task)).collect()
+    };
+    (0..schema.params().models).map(cells).collect()
+}
+
+fn context(inputs: &BoardInputs) -> Context {
+    let task = &inputs.task.task;
+    let clean = &inputs.challenge.challenge.clean_slice;
+    let clean = task.statistics.slices.iter().position(|slice| slice == clean);
+    let reference = |id: &RecordId| {
+        let view = inputs.releases.iter().find(|view| view.id == *id);
+        view.map(|view| reference(&view.release, &task.statistics.extra.classes))
+    };
+    Context {
+        clean_slice: clean.and_then(|at| u16::try_from(at).ok()),
+        target_range: task.statistics.extra.target_range.map(|range| range.ends()),
+        references: task
+            .statistics
+            .releases
+            .iter()
+            .map(|id| reference(id).unwrap_or_default())
+            .collect(),
+    }
+}
+
+/// A release's reference distribution in the order of the task's classes, or bin by bin.
+fn reference(release: &ReleaseManifest, classes: &[String]) -> Vec<f64> {
+    if classes.is_empty() {
+        return release
+            .reference
+            .iter()
+            .map(|weight| f64::from(*weight))
+            .collect();
+    }
+    let weight = |class: &String| {
+        let at = release.labels.iter().position(|label| label == class)?;
+        release.reference.get(at).map(|weight| f64::from(*weight))
+    };
+    // A class without a weight leaves no reference rather than a wrong one.
+    classes
+        .iter()
+        .map(weight)
+        .collect::<Option<_>>()
+        .unwrap_or_default()
+}
+
+fn cell(measured: &Measured, task: &Task) -> MetricCell {
+    let statistics = &task.statistics;
+    let words = measured.metric.describe();
+    let named = |names: &[String], at: Option<u16>| names.get(usize::from(at?)).cloned();
+    let fixed = |micro: Option<Micro>| micro.map(Fixed);
+    let (full, noise) = (measured.value.full(), measured.value.noise());
+    let (conservative, reason) = match measured.value {
+        MetricValue::Estimated { conservative, .. } => (conservative, None),
+        MetricValue::NotEstimable { reason } => (false, Some(reason.words())),
+        _ => (false, None),
+    };
+    MetricCell {
+        metric: words.name,
+        label: words.label,
+        slice: named(&statistics.slices, measured.slice),
+        class: named(&statistics.extra.classes, measured.class),
+        value: fixed(measured.value.value()),
+        lo: fixed(full.map(|i| i.low)),
+        hi: fixed(full.map(|i| i.high)),
+        noise_lo: fixed(noise.map(|i| i.low)),
+        noise_hi: fixed(noise.map(|i| i.high)),
+        conservative,
+        reason,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn release(labels: &[&str], reference: &[u32]) -> ReleaseManifest {
+        ReleaseManifest {
+            name: "m".into(),
+            version: "1.0.0".into(),
+            runtime: "torchscript".into(),
+            artifacts: Vec::new(),
+            entry: String::new(),
+            inputs: Vec::new(),
+            outputs: Vec::new(),
+            labels: labels.iter().map(|label| (*label).to_owned()).collect(),
+            license: String::new(),
+            tags: Vec::new(),
+            task: String::new(),
+            summary: String::new(),
+            parent: None,
+            reference: reference.to_vec(),
+        }
+    }
+
+    #[test]
+    fn a_reference_is_read_in_the_task_s_order_of_classes() {
+        let classes = ["no".to_owned(), "yes".to_owned()];
+        assert_eq!(reference(&release(&["yes", "no"], &[3, 7]), &classes), [7.0, 3.0]);
+        assert!(reference(&release(&["yes", "no"], &[]), &classes).is_empty());
+        assert!(reference(&release(&["yes"], &[3]), &classes).is_empty());
+        assert_eq!(reference(&release(&[], &[1, 2]), &[]), [1.0, 2.0]);
+    }
+}
