@@ -15,7 +15,7 @@
 //! with an error below 1e-6.
 
 use crate::normal::cdf;
-use crate::schema::RecordOutcome;
+use crate::schema::{Details, RecordOutcome, ViewOutcome};
 use libm::{cos, log, sin, sqrt};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
@@ -184,6 +184,40 @@ impl Scenario {
         }
         outcome
     }
+}
+
+/// A plain outcome with confidences as that of a task with two classes, with everything that such a
+/// task can collect: answers follow from what is right, probabilities from the confidence (at least one
+/// half, at most 0.999), and class 1 is the positive one. `class` and `group` are indices of two.
+///
+/// ```
+/// use fieldmark_fl::schema::RecordOutcome;
+/// let plain = RecordOutcome {
+///     correct: vec![vec![true, false]],
+///     confidence: vec![vec![0.9, 0.7]],
+///     details: None,
+/// };
+/// let details = fieldmark_fl::synthetic::two_classes(&plain, 1, 0).details.unwrap();
+/// assert_eq!(details.views[0][1].unwrap().answer, Some(0));
+/// ```
+pub fn two_classes(outcome: &RecordOutcome, class: u16, group: u16) -> RecordOutcome {
+    let view = |(&correct, &confidence): (&bool, &f32)| {
+        let sure = f64::from(confidence).clamp(0.5, 0.999);
+        #[expect(clippy::cast_possible_truncation, reason = "a logit has single precision")]
+        let logit = log(sure / (1.0 - sure)) as f32;
+        let answer = if correct { class } else { 1 - class.min(1) };
+        let logits = if answer == 1 { [0.0, logit] } else { [logit, 0.0] };
+        ViewOutcome::of_logits(&logits, Some(class), Some(1))
+    };
+    let row =
+        |(correct, confidence): (&Vec<bool>, &Vec<f32>)| correct.iter().zip(confidence).map(view).collect();
+    RecordOutcome::detailed(Details {
+        class: Some(class),
+        positive: Some(class == 1),
+        group: Some(group),
+        views: outcome.correct.iter().zip(&outcome.confidence).map(row).collect(),
+        ..Details::default()
+    })
 }
 
 /// A generator of uniform and normal numbers.

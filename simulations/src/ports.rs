@@ -15,11 +15,12 @@ use fieldmark_node_core::compute::{self, Job, JobResult, Shape};
 use fieldmark_node_core::io::Dataset;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
+use fieldmark_protocol::task::{Extra, Statistic};
 use fieldmark_protocol::{PublicKey, ReportId};
 
 use crate::cast::{HostId, Part, Role};
 use crate::draws::Draws;
-use crate::scenario::Scenario;
+use crate::scenario::{ChallengePlan, Scenario};
 
 /// One draw of an aggregator's noise.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -192,6 +193,26 @@ fn slice_name(number: u64) -> String {
     }
 }
 
+/// What the challenge collects beyond scores.
+pub(crate) fn extra(plan: &ChallengePlan) -> Extra {
+    if !plan.further {
+        return Extra::default();
+    }
+    let needs_a_number = |statistic: &Statistic| *statistic == Statistic::Regression;
+    let names = |list: [&str; 2]| list.map(str::to_owned).to_vec();
+    Extra {
+        collected: Statistic::ALL
+            .into_iter()
+            .filter(|s| !needs_a_number(s))
+            .collect(),
+        classes: names(["denied", "granted"]),
+        positive: Some(1),
+        groups: names(["north", "south"]),
+        bins: 5,
+        ..Extra::default()
+    }
+}
+
 /// The records of every company, at most as many as a report may count.
 fn population(scenario: &Scenario, draws: &mut Draws) -> Vec<Vec<RecordOutcome>> {
     let plan = &scenario.challenge;
@@ -203,12 +224,16 @@ fn population(scenario: &Scenario, draws: &mut Draws) -> Vec<Vec<RecordOutcome>>
             .collect(),
         severity: (0..scenario.companies).map(|_| 0.5 + draws.unit()).collect(),
         records: u32::try_from(plan.records * 3 / 4).unwrap_or(u32::MAX).max(2),
-        confidences: plan.calibration,
+        confidences: plan.calibration || plan.further,
         blend: synthetic::Blend::default(),
     };
     let mut contributors = statistics.sample(draws.below(u64::MAX)).contributors;
     for outcomes in &mut contributors {
         outcomes.truncate(cap);
+        for outcome in outcomes.iter_mut().filter(|_| plan.further) {
+            let [class, group] = [(); 2].map(|()| u16::from(draws.unit() < 0.4));
+            *outcome = synthetic::two_classes(outcome, class, group);
+        }
     }
     contributors
 }

@@ -173,6 +173,8 @@ pub struct ChallengePlan {
     pub paired: bool,
     /// Confidence sums. Default true.
     pub calibration: bool,
+    /// All that a task with two classes can collect beyond scores. Default false.
+    pub further: bool,
     /// Who may contribute. Default `list`.
     pub eligibility: EligibilityPlan,
     /// How long the committee may take after the close, in milliseconds: 10 s to a week. Default a minute.
@@ -193,6 +195,7 @@ impl Default for ChallengePlan {
             window_ms: 16_000,
             paired: true,
             calibration: true,
+            further: false,
             eligibility: EligibilityPlan::List,
             patience_ms: 60_000,
             expect: Expect::Released,

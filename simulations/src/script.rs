@@ -22,7 +22,7 @@ use crate::cast::{HostId, Part, Role};
 use crate::draws::Draws;
 use crate::equivocator;
 use crate::host::Host;
-use crate::ports::Ports;
+use crate::ports::{self, Ports};
 use crate::scenario::{ChallengePlan, EligibilityPlan, Scenario};
 
 /// How often users look at their nodes, in virtual milliseconds.
@@ -262,7 +262,7 @@ impl Script {
                 records_max: u32::try_from(self.plan.records).unwrap_or(u32::MAX),
                 paired: self.plan.paired,
                 calibration: self.plan.calibration,
-                extra: fieldmark_protocol::task::Extra::default(),
+                extra: ports::extra(&self.plan),
             },
             privacy: Privacy {
                 epsilon_micro: 0,
