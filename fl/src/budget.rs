@@ -1,22 +1,31 @@
 //! The persistent privacy filter of one data source.
 //!
 //! A filter promises that everything ever released from its source is (ε, δ)-differentially
-//! private under one neighbour relation. It works in zero-concentrated DP at a limit fixed when
-//! it is created: charges may be chosen adaptively, from answers already seen, as long as their
-//! sum stays at or below the limit (Feldman and Zrnic 2021; Whitehouse et al. 2023, the filter
-//! for zCDP). Sums are exact integers of 1e-12.
+//! private under one neighbour relation. It adds losses up in one accounting fixed when it is created
+//! ([`Accounting`]): zero-concentrated DP, or Rényi DP at one order. Charges may be chosen adaptively,
+//! from answers already seen, as long as their sum stays at or below the limit (Feldman and Zrnic
+//! 2021; Whitehouse, Ramdas, Rogers and Wu 2023). Sums are exact integers of 1e-12. What was spent so
+//! far is told by the odometer ([`Filter::odometer`]), which holds at every moment, however the
+//! moment is chosen; the least of several bounds, which is valid for plans fixed in advance only, is
+//! never shown as spending.
 //!
 //! The machine is pure: the caller persists [`Filter::encode`] before anything leaves. A charge
 //! is reserved before its report is sent, committed when the batch is released, and refunded only
 //! by an explicit call; a crash refunds nothing. A reserved charge counts as spent.
 
-use crate::privacy::{Delta, Epsilon, Relation, Rho, epsilon_of, rho_limit};
+use crate::privacy::{Delta, Epsilon, Relation, Rho};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
+mod accounting;
 mod codec;
+mod convert;
+mod odometer;
+mod sketch;
 
+pub use accounting::{Accounting, Order, OrderError};
 pub use codec::DecodeError;
+pub use sketch::{Overlap, RecordSketch};
 
 /// Names one charge; the same id is never charged twice.
 pub type ChargeId = [u8; 32];
@@ -39,7 +48,8 @@ pub enum ChargeState {
 /// One charge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Charge {
-    /// The loss it stands for.
+    /// The loss it stands for: ρ of zCDP, or the Rényi loss at the filter's order divided by that
+    /// order, which for a Gaussian release is the same number.
     pub rho: Rho,
     /// Where it stands.
     pub state: ChargeState,
@@ -79,6 +89,33 @@ pub enum BudgetError {
     /// The charge was refunded, so it can neither be reserved again nor committed.
     #[error("the charge was refunded")]
     Refunded,
+    /// A loss known at one Rényi order only cannot be charged in another accounting.
+    #[error("the loss is known at order {found} only, the budget is kept {kept}")]
+    Order {
+        /// How the filter adds losses up.
+        kept: Accounting,
+        /// The order of the loss.
+        found: Order,
+    },
+    /// The task's neighbour relation bounds nothing under the filter's.
+    #[error("a loss under '{task}' bounds nothing under '{filter}', which this budget is kept for")]
+    Relation {
+        /// The filter's relation.
+        filter: Relation,
+        /// The task's relation.
+        task: Relation,
+    },
+    /// A new promise is below what is spent already.
+    #[error(
+        "ρ = {:.6} is spent already, the new limit would allow {:.6}",
+        spent.value(), limit.value()
+    )]
+    Spent {
+        /// ρ spent.
+        spent: Rho,
+        /// ρ that the new promise would allow.
+        limit: Rho,
+    },
     /// The filter remembers as many charges as it can.
     #[error("the filter holds {CHARGES_MAX} charges, the most it can")]
     Full,
@@ -100,6 +137,7 @@ pub enum BudgetError {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     relation: Relation,
+    accounting: Accounting,
     epsilon: Epsilon,
     delta: Delta,
     limit: Rho,
@@ -108,22 +146,58 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// A fresh filter whose limit is the largest ρ that stays within (ε, δ).
+    /// A fresh filter in zCDP, whose limit is the largest ρ that stays within (ε, δ).
     ///
     /// # Errors
     /// ε is so small that nothing could ever be charged.
     pub fn new(relation: Relation, epsilon: Epsilon, delta: Delta) -> Result<Self, BudgetError> {
-        let limit = rho_limit(epsilon, delta);
+        Self::with_accounting(relation, Accounting::Zcdp, epsilon, delta)
+    }
+
+    /// A fresh filter in this accounting. An order fits charges of about its own size: a low one
+    /// leaves nothing at a small δ, a high one little for many small charges.
+    ///
+    /// # Errors
+    /// ε is so small that nothing could ever be charged.
+    pub fn with_accounting(
+        relation: Relation,
+        accounting: Accounting,
+        epsilon: Epsilon,
+        delta: Delta,
+    ) -> Result<Self, BudgetError> {
+        let limit = accounting.limit(epsilon, delta);
         if limit == Rho::ZERO {
             return Err(BudgetError::NoBudget);
         }
         Ok(Self {
             relation,
+            accounting,
             epsilon,
             delta,
             limit,
             spent: Rho::ZERO,
             charges: BTreeMap::new(),
+        })
+    }
+
+    /// The same filter, with all its charges, under another promise. A lower one keeps the old
+    /// promise too. A higher one gives the old one up: what is released from then on may bring the
+    /// total to the new ε.
+    ///
+    /// # Errors
+    /// More is spent than the new promise allows, or it allows nothing.
+    pub fn with_promise(&self, epsilon: Epsilon, delta: Delta) -> Result<Self, BudgetError> {
+        let fresh = Self::with_accounting(self.relation, self.accounting, epsilon, delta)?;
+        if self.spent > fresh.limit {
+            return Err(BudgetError::Spent {
+                spent: self.spent,
+                limit: fresh.limit,
+            });
+        }
+        Ok(Self {
+            spent: self.spent,
+            charges: self.charges.clone(),
+            ..fresh
         })
     }
 
@@ -158,6 +232,21 @@ impl Filter {
         Ok(charge)
     }
 
+    /// Sets a loss aside that is known at one Rényi order only: `loss` is the Rényi divergence of
+    /// that order. Otherwise as [`Self::reserve`].
+    ///
+    /// # Errors
+    /// As [`Self::reserve`], or the filter is kept in another accounting.
+    pub fn reserve_at_order(&mut self, id: ChargeId, order: Order, loss: f64) -> Result<Charge, BudgetError> {
+        if self.accounting != Accounting::Renyi(order) {
+            return Err(BudgetError::Order {
+                kept: self.accounting,
+                found: order,
+            });
+        }
+        self.reserve(id, order.rho_of(loss))
+    }
+
     /// Marks a charge as released. Committing again changes nothing.
     ///
     /// # Errors
@@ -183,6 +272,12 @@ impl Filter {
             self.spent = self.spent.saturating_sub(charge.rho);
         }
         Ok(*charge)
+    }
+
+    /// Takes note of a charge that was refunded elsewhere.
+    fn note_refunded(&mut self, id: ChargeId, rho: Rho) {
+        let state = ChargeState::Refunded;
+        self.charges.entry(id).or_insert(Charge { rho, state });
     }
 
     /// The charge of an id.
@@ -225,10 +320,17 @@ impl Filter {
         self.limit.saturating_sub(self.spent)
     }
 
-    /// ε at the filter's δ of what is spent. It describes the spending so far; the promise to the
-    /// data's owner is [`Filter::epsilon`].
-    pub fn epsilon_spent(&self) -> f64 {
-        epsilon_of(self.spent, self.delta)
+    /// How it adds losses up.
+    pub fn accounting(&self) -> Accounting {
+        self.accounting
+    }
+
+    /// ρ of all charges in a state.
+    pub fn total(&self, state: ChargeState) -> Rho {
+        let mut of_state = self.charges.values().filter(|charge| charge.state == state);
+        of_state
+            .try_fold(Rho::ZERO, |sum, charge| sum.checked_add(charge.rho))
+            .unwrap_or(Rho::from_units(u64::MAX))
     }
 }
 
@@ -247,101 +349,4 @@ fn repeated(charge: Charge, asked: Rho) -> Result<Charge, BudgetError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    fn filter(epsilon: f64) -> Filter {
-        let (epsilon, delta) = (Epsilon::new(epsilon).unwrap(), Delta::new(1e-6).unwrap());
-        Filter::new(Relation::AddOrRemoveOneRecord, epsilon, delta).unwrap()
-    }
-
-    #[test]
-    fn the_limit_is_the_largest_that_keeps_the_promise() {
-        let filter = filter(2.0);
-        assert!(epsilon_of(filter.limit(), filter.delta()) <= 2.0);
-        assert!(epsilon_of(Rho::from_units(filter.limit().units() + 1), filter.delta()) > 2.0);
-    }
-
-    #[test]
-    fn a_charge_is_counted_once_and_its_id_keeps_its_size() {
-        let mut filter = filter(2.0);
-        let rho = Rho::from_units(1_000);
-        filter.reserve([1; 32], rho).unwrap();
-        filter.commit(&[1; 32]).unwrap();
-        assert_eq!(
-            filter.reserve([1; 32], rho).unwrap().state,
-            ChargeState::Committed
-        );
-        assert_eq!(filter.spent(), rho);
-        let error = filter.reserve([1; 32], Rho::from_units(999)).unwrap_err();
-        assert_eq!(
-            error,
-            BudgetError::Mismatch {
-                expected: rho,
-                found: Rho::from_units(999)
-            }
-        );
-    }
-
-    #[test]
-    fn a_refund_is_explicit_final_and_counted_once() {
-        let mut filter = filter(2.0);
-        let rho = Rho::from_units(1_000);
-        filter.reserve([1; 32], rho).unwrap();
-        filter.reserve([2; 32], rho).unwrap();
-        filter.refund(&[1; 32]).unwrap();
-        filter.refund(&[1; 32]).unwrap();
-        assert_eq!(filter.spent(), rho);
-        assert_eq!(filter.reserve([1; 32], rho), Err(BudgetError::Refunded));
-        assert_eq!(filter.commit(&[1; 32]), Err(BudgetError::Refunded));
-        assert_eq!(filter.commit(&[9; 32]), Err(BudgetError::Unknown));
-        assert_eq!(filter.refund(&[9; 32]), Err(BudgetError::Unknown));
-    }
-
-    #[test]
-    fn the_limit_can_be_reached_exactly_and_not_passed() {
-        let mut filter = filter(1.0);
-        let limit = filter.limit();
-        filter.reserve([1; 32], limit).unwrap();
-        assert_eq!(filter.remaining(), Rho::ZERO);
-        assert!(matches!(
-            filter.reserve([2; 32], Rho::from_units(1)),
-            Err(BudgetError::Exhausted { .. })
-        ));
-        assert!(matches!(
-            filter.reserve([2; 32], Rho::from_units(u64::MAX)),
-            Err(BudgetError::Exhausted { .. })
-        ));
-        assert!(filter.epsilon_spent() <= 1.0);
-    }
-
-    proptest! {
-        #[test]
-        fn no_history_passes_the_limit_or_charges_twice(
-            steps in proptest::collection::vec((0u8..3, 0u8..12, 0u64..40), 0..200),
-        ) {
-            let mut filter = filter(1.0);
-            let unit = filter.limit().units() / 100;
-            for (action, id, size) in steps {
-                let id = [id; 32];
-                let before = filter.clone();
-                let rho = Rho::from_units(size * unit);
-                let failed = match action {
-                    0 => filter.reserve(id, rho).is_err(),
-                    1 => filter.commit(&id).is_err(),
-                    _ => filter.refund(&id).is_err(),
-                };
-                prop_assert!(!failed || filter == before);
-                prop_assert!(filter.spent() <= filter.limit());
-                let counted: u64 = filter
-                    .charges()
-                    .filter(|(_, charge)| charge.state != ChargeState::Refunded)
-                    .map(|(_, charge)| charge.rho.units())
-                    .sum();
-                prop_assert_eq!(counted, filter.spent().units());
-                prop_assert_eq!(&Filter::decode(&filter.encode()).unwrap(), &filter);
-            }
-        }
-    }
-}
+mod tests;

@@ -82,6 +82,18 @@ pub enum StoreError {
         /// What the engine said.
         detail: String,
     },
+    /// A stored value has a format of the future. Nothing was changed.
+    #[error(
+        "the store's {column} holds a value of a newer program under key {key}: {detail}; run the version that wrote it"
+    )]
+    Newer {
+        /// Column of the value.
+        column: &'static str,
+        /// Key in hex.
+        key: String,
+        /// What was found.
+        detail: String,
+    },
     /// A stored value does not decode: the data folder is damaged.
     #[error(
         "the store's {column} holds a damaged value under key {key}: {detail}; restore the data folder from a backup, or start with a fresh one and sync again"
@@ -97,6 +109,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// A value in `column` under `key` that a newer program wrote.
+    #[must_use]
+    pub fn newer(column: Column, key: &[u8], detail: impl fmt::Display) -> Self {
+        Self::Newer {
+            column: column.name(),
+            key: hex::encode(key),
+            detail: detail.to_string(),
+        }
+    }
+
     /// A damaged value in `column` under `key`.
     #[must_use]
     pub fn damaged(column: Column, key: &[u8], detail: impl fmt::Display) -> Self {

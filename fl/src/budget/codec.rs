@@ -1,17 +1,20 @@
 //! The byte form of a filter's state.
 //!
-//! Version 1, little-endian throughout:
-//! `version u8 = 1 ‖ relation u8 ‖ ε f64 ‖ δ f64 ‖ limit u64 ‖ count u32 ‖ count × (id 32 bytes ‖
-//! ρ u64 ‖ state u8)`, ids strictly ascending. The encoding of a state is unique, and decoding
-//! checks everything that the machine itself would have kept true.
+//! Version 2, little-endian throughout:
+//! `version u8 = 2 ‖ relation u8 ‖ order u64 ‖ ε f64 ‖ δ f64 ‖ limit u64 ‖ count u32 ‖ count × (id 32
+//! bytes ‖ ρ u64 ‖ state u8)`, ids strictly ascending; the order is in units of 1e-6, 0 for zCDP. Version 1
+//! had no order, was always zCDP, and is read and written back as version 2. The encoding of a state is
+//! unique, and decoding checks everything that the machine itself would have kept true.
 
-use super::{CHARGES_MAX, Charge, ChargeId, ChargeState, Filter};
-use crate::privacy::{Delta, Epsilon, PrivacyError, Relation, Rho, epsilon_of};
+use super::{Accounting, CHARGES_MAX, Charge, ChargeId, ChargeState, Filter, Order};
+use crate::privacy::{Delta, Epsilon, PrivacyError, Relation, Rho};
 use std::collections::BTreeMap;
 use thiserror::Error;
 
 /// The version written here.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
+/// The version before, which is read.
+const VERSION_WITHOUT_ORDER: u8 = 1;
 
 /// Why bytes are not a filter's state.
 #[derive(Clone, Copy, Debug, PartialEq, Error)]
@@ -64,6 +67,7 @@ impl Filter {
     /// The unique byte form of the state; persist it before anything that it accounts for leaves.
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = vec![VERSION, relation_code(self.relation)];
+        bytes.extend(order_units(self.accounting).to_le_bytes());
         bytes.extend(self.epsilon.value().to_le_bytes());
         bytes.extend(self.delta.value().to_le_bytes());
         bytes.extend(self.limit.units().to_le_bytes());
@@ -83,17 +87,23 @@ impl Filter {
     /// A newer version, missing or extra bytes, or a state that the machine cannot have written.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut reader = Reader(bytes);
-        match reader.byte("version")? {
-            VERSION => {}
+        let version = reader.byte("version")?;
+        match version {
+            VERSION | VERSION_WITHOUT_ORDER => {}
             0 => return Err(DecodeError::UnknownVersion { found: 0 }),
             found => return Err(DecodeError::FutureVersion { found }),
         }
         let relation = relation_from(reader.byte("relation")?)?;
+        let accounting = if version == VERSION_WITHOUT_ORDER {
+            Accounting::Zcdp
+        } else {
+            accounting_from(u64::from_le_bytes(reader.take("order")?))?
+        };
         let epsilon = Epsilon::new(f64::from_le_bytes(reader.take("ε")?)).map_err(DecodeError::Promise)?;
         let delta = Delta::new(f64::from_le_bytes(reader.take("δ")?)).map_err(DecodeError::Promise)?;
         let limit = Rho::from_units(u64::from_le_bytes(reader.take("limit")?));
         // The limit was fixed at creation, perhaps by another release of the conversion.
-        if epsilon_of(limit, delta) > epsilon.value() * (1.0 + 1e-9) {
+        if accounting.epsilon(limit, delta) > epsilon.value() * (1.0 + 1e-9) {
             return Err(DecodeError::Impossible {
                 field: "limit",
                 found: limit.units(),
@@ -110,6 +120,7 @@ impl Filter {
             .ok_or(DecodeError::Overspent)?;
         Ok(Self {
             relation,
+            accounting,
             epsilon,
             delta,
             limit,
@@ -165,6 +176,24 @@ fn relation_from(code: u8) -> Result<Relation, DecodeError> {
             found: u64::from(found),
         }),
     }
+}
+
+fn order_units(accounting: Accounting) -> u64 {
+    match accounting {
+        Accounting::Zcdp => 0,
+        Accounting::Renyi(order) => order.units(),
+    }
+}
+
+fn accounting_from(units: u64) -> Result<Accounting, DecodeError> {
+    if units == 0 {
+        return Ok(Accounting::Zcdp);
+    }
+    let order = Order::from_units(units).map_err(|_| DecodeError::Impossible {
+        field: "order",
+        found: units,
+    })?;
+    Ok(Accounting::Renyi(order))
 }
 
 fn state_code(state: ChargeState) -> u8 {
@@ -223,22 +252,55 @@ mod tests {
         filter
     }
 
+    /// The same state as version 1 wrote it: without the order.
+    fn sample_of_version_1() -> Vec<u8> {
+        let mut bytes = sample().encode();
+        bytes[0] = 1;
+        bytes.drain(2..10);
+        bytes
+    }
+
     #[test]
     fn the_byte_form_is_fixed() {
         let digest = blake3::hash(&sample().encode());
-        assert_eq!(sample().encode().len(), 30 + 3 * 41);
+        assert_eq!(sample().encode().len(), 38 + 3 * 41);
         assert_eq!(digest.to_hex().as_str(), GOLDEN);
+        let ordered = blake3::hash(&sample_at_order().encode());
+        assert_eq!(ordered.to_hex().as_str(), GOLDEN_AT_ORDER);
     }
 
-    const GOLDEN: &str = "f57fd773feb5222ea996b7930abee529e8f0d84259a89794189ba690b512c6db";
+    const GOLDEN: &str = "5ffd98e11dba27d64960fc2ae8f9a9bf2cb0b2f03d4123f3da8b0117b09dde0e";
+    const GOLDEN_AT_ORDER: &str = "";
+
+    fn sample_at_order() -> Filter {
+        let (epsilon, delta) = (Epsilon::new(4.0).unwrap(), Delta::new(1e-6).unwrap());
+        let order = Order::from_units(9_500_000).unwrap();
+        let kept = Accounting::Renyi(order);
+        let mut filter = Filter::with_accounting(Relation::ReplaceOneRecord, kept, epsilon, delta).unwrap();
+        filter.reserve_at_order([7; 32], order, 0.25).unwrap();
+        filter
+    }
+
+    #[test]
+    fn bytes_of_version_1_are_read_and_become_version_2() {
+        let old = sample_of_version_1();
+        // The digest that version 1's own test held.
+        let digest = blake3::hash(&old);
+        assert_eq!(digest.to_hex().as_str(), GOLDEN_OF_VERSION_1);
+        let filter = Filter::decode(&old).unwrap();
+        assert_eq!(filter, sample());
+        assert_eq!(Filter::decode(&filter.encode()).unwrap(), sample());
+    }
+
+    const GOLDEN_OF_VERSION_1: &str = "f57fd773feb5222ea996b7930abee529e8f0d84259a89794189ba690b512c6db";
 
     #[test]
     fn a_newer_version_says_so() {
         let mut bytes = sample().encode();
-        bytes[0] = 2;
+        bytes[0] = 3;
         assert_eq!(
             Filter::decode(&bytes),
-            Err(DecodeError::FutureVersion { found: 2 })
+            Err(DecodeError::FutureVersion { found: 3 })
         );
     }
 
@@ -255,14 +317,14 @@ mod tests {
         longer.push(0);
         assert_eq!(Filter::decode(&longer), Err(DecodeError::LeftOver { count: 1 }));
         let mut doubled = good.clone();
-        let first: Vec<u8> = good[30..71].to_vec();
-        doubled[71..112].copy_from_slice(&first);
+        let first: Vec<u8> = good[38..79].to_vec();
+        doubled[79..120].copy_from_slice(&first);
         assert_eq!(Filter::decode(&doubled), Err(DecodeError::Order));
         let mut overspent = good.clone();
-        overspent[62..70].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+        overspent[70..78].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
         assert_eq!(Filter::decode(&overspent), Err(DecodeError::Overspent));
         let mut wider = good;
-        wider[18..26].copy_from_slice(&u64::MAX.to_le_bytes());
+        wider[26..34].copy_from_slice(&u64::MAX.to_le_bytes());
         assert!(matches!(
             Filter::decode(&wider),
             Err(DecodeError::Impossible { field: "limit", .. })
@@ -272,14 +334,19 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_is_an_error_or_a_state_with_that_encoding(
-            flips in proptest::collection::vec((0usize..153, any::<u8>()), 1..6),
+            flips in proptest::collection::vec((0usize..161, any::<u8>()), 1..6),
         ) {
             let mut bytes = sample().encode();
             for (at, value) in flips {
                 bytes[at] = value;
             }
             if let Ok(filter) = Filter::decode(&bytes) {
-                prop_assert_eq!(filter.encode(), bytes);
+                let mut again = filter.encode();
+                if bytes[0] == 1 {
+                    again[0] = 1;
+                    again.drain(2..10);
+                }
+                prop_assert_eq!(again, bytes);
                 prop_assert!(filter.spent() <= filter.limit());
             }
         }

@@ -1,13 +1,25 @@
-//! Datasets a node was told of, and the privacy filter of each data source.
+//! Datasets a node was told of, and which data source each is drawn from.
+//!
+//! A source owns a budget ([`crate::budgets`]), so what counts as one source decides how much a
+//! record can lose. A new version of a source goes on with its budget. So does a copy: data whose
+//! content hash is known, or that shares records with a known source ([`SHARED_MIN`]). Each source keeps a
+//! sketch of all records ever added to it, under a key that no dataset can have:
+//! `0x01 ‖ name of the source`.
 
-use fieldmark_fl::budget::Filter;
+use fieldmark_fl::budget::{DecodeError, Filter, RecordSketch};
 use fieldmark_fl::privacy::{Delta, Epsilon, Relation};
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::text;
-use serde::Serialize;
 
+use crate::budgets;
 use crate::context::Context;
 use crate::io::{CommandError, Dataset, Reply};
+
+/// Share of the smaller of two sources from which on they count as one: shared records would lose the sum
+/// of both budgets. Below it, two sources may have a record in common by chance, such as an empty one.
+pub const SHARED_MIN: f64 = 0.05;
+
+const SKETCH: u8 = 1;
 
 /// The datasets, by name.
 ///
@@ -20,6 +32,7 @@ pub fn datasets(store: &dyn Read) -> Result<Vec<Dataset>, StoreError> {
     store
         .scan_all(Column::Datasets, &[])?
         .into_iter()
+        .filter(|(key, _)| key.first().is_some_and(|first| first.is_ascii_graphic()))
         .map(decode)
         .collect()
 }
@@ -32,73 +45,12 @@ pub fn dataset(store: &dyn Read, name: &str) -> Result<Option<Dataset>, StoreErr
     Ok(datasets(store)?.into_iter().find(|d| d.name == name))
 }
 
-/// What a data source has spent and may spend.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BudgetView {
-    /// The data source.
-    pub source: String,
-    /// Datasets drawn from it.
-    pub datasets: Vec<String>,
-    /// ε spent so far, reserved charges included.
-    pub epsilon_spent: f64,
-    /// ε that the filter promises never to exceed.
-    pub epsilon_limit: f64,
-    /// δ of both.
-    pub delta: f64,
-    /// How it is accounted.
-    pub accounting: &'static str,
-    /// Charges that were not refunded.
-    pub charges: usize,
-}
-
-/// The budgets, by source.
-///
-/// # Errors
-/// [`StoreError`] when the store fails or is damaged.
-pub fn budgets(store: &dyn Read) -> Result<Vec<BudgetView>, StoreError> {
-    let datasets = datasets(store)?;
-    let mut views = Vec::new();
-    for (key, value) in store.scan_all(Column::Budgets, &[])? {
-        let filter = Filter::decode(&value).map_err(|e| StoreError::damaged(Column::Budgets, &key, e))?;
-        let source = String::from_utf8_lossy(&key).into_owned();
-        let of = datasets.iter().filter(|d| d.source == source);
-        views.push(BudgetView {
-            datasets: of.map(|d| d.name.clone()).collect(),
-            source,
-            epsilon_spent: filter.epsilon_spent(),
-            epsilon_limit: filter.epsilon().value(),
-            delta: filter.delta().value(),
-            accounting: "zCDP filter, add or remove one source record",
-            charges: filter
-                .charges()
-                .filter(|(_, c)| c.state != fieldmark_fl::budget::ChargeState::Refunded)
-                .count(),
-        });
-    }
-    Ok(views)
-}
-
-/// The filter of a data source.
-pub(crate) fn filter(store: &dyn Read, source: &str) -> Result<Option<Filter>, StoreError> {
-    let Some(bytes) = store.get(Column::Budgets, source.as_bytes())? else {
-        return Ok(None);
-    };
-    let filter = Filter::decode(&bytes);
-    Ok(Some(filter.map_err(|e| {
-        StoreError::damaged(Column::Budgets, source.as_bytes(), e)
-    })?))
-}
-
-pub(crate) fn put_filter(batch: &mut Batch, source: &str, filter: &Filter) {
-    batch.put(Column::Budgets, source.as_bytes(), filter.encode());
-}
-
 /// Takes note of a dataset. A new version of a known source goes on with its budget.
 pub(crate) fn add(
     ctx: &mut Context<'_>,
     dataset: &Dataset,
-    epsilon: f64,
-    delta: f64,
+    sketch: &RecordSketch,
+    promise: (f64, f64),
 ) -> Result<Result<Reply, CommandError>, StoreError> {
     for (what, name) in [
         ("the dataset's name", &dataset.name),
@@ -126,19 +78,91 @@ pub(crate) fn add(
         source,
         ..dataset.clone()
     };
-    let known_source = filter(&ctx.view, &dataset.source)?.is_some();
+    let dataset = match copied(&ctx.view, &dataset, sketch)? {
+        Ok(Some(source)) => Dataset { source, ..dataset },
+        Ok(None) => dataset,
+        Err(error) => return Ok(Err(error)),
+    };
+    let known_source = budgets::filter(&ctx.view, &dataset.source)?.is_some();
     let mut batch = Batch::new();
     if !known_source {
+        let (epsilon, delta) = promise;
         let parts = Epsilon::new(epsilon).and_then(|e| Ok((e, Delta::new(delta)?)));
         let new = match parts.map(|(e, d)| Filter::new(Relation::AddOrRemoveOneRecord, e, d)) {
             Ok(Ok(new)) => new,
             Ok(Err(error)) => return Ok(Err(CommandError::new("invalid", error.to_string()))),
             Err(error) => return Ok(Err(CommandError::new("invalid", error.to_string()))),
         };
-        put_filter(&mut batch, &dataset.source, &new);
+        budgets::put_filter(&mut batch, &dataset.source, &new);
+    }
+    if !sketch.is_empty() {
+        let mut whole = self::sketch(&ctx.view, &dataset.source)?;
+        whole.merge(sketch);
+        batch.put(Column::Datasets, sketch_key(&dataset.source), whole.encode());
     }
     let json = serde_json::to_vec(&dataset).unwrap_or_default();
     batch.put(Column::Datasets, dataset.name.as_bytes(), json);
     ctx.persist(batch);
     Ok(Ok(Reply::DatasetAdded { known_source }))
 }
+
+/// The other source that a dataset's records belong to, if they do.
+fn copied(
+    store: &dyn Read,
+    dataset: &Dataset,
+    sketch: &RecordSketch,
+) -> Result<Result<Option<String>, CommandError>, StoreError> {
+    let mut sharing = Vec::new();
+    for (key, value) in store.scan_all(Column::Datasets, &[SKETCH])? {
+        let source = String::from_utf8_lossy(key.get(1..).unwrap_or_default()).into_owned();
+        let share = decode_sketch(&key, &value)?.overlap(sketch).share();
+        if source != dataset.source && share >= SHARED_MIN {
+            sharing.push((source, share));
+        }
+    }
+    let known = budgets::filter(store, &dataset.source)?.is_some();
+    Ok(match sharing.as_slice() {
+        [] => Ok(None),
+        [(source, _)] if !known => Ok(Some(source.clone())),
+        several => {
+            let list: Vec<String> = several
+                .iter()
+                .map(|(source, share)| format!("{:.0}% with '{source}'", share * 100.0))
+                .collect();
+            let own = if known {
+                format!(" and is to be added to '{}'", dataset.source)
+            } else {
+                String::new()
+            };
+            let message = format!(
+                "the data shares records with other sources ({}){own}: its records would be counted in more than \
+                 one budget; add it under the source it shares with, without the records of the others",
+                list.join(", ")
+            );
+            Err(CommandError::new("conflict", message))
+        }
+    })
+}
+
+/// The sketch of all records ever added to a source.
+fn sketch(store: &dyn Read, source: &str) -> Result<RecordSketch, StoreError> {
+    let key = sketch_key(source);
+    match store.get(Column::Datasets, &key)? {
+        Some(bytes) => decode_sketch(&key, &bytes),
+        None => Ok(RecordSketch::default()),
+    }
+}
+
+fn sketch_key(source: &str) -> Vec<u8> {
+    [&[SKETCH], source.as_bytes()].concat()
+}
+
+fn decode_sketch(key: &[u8], bytes: &[u8]) -> Result<RecordSketch, StoreError> {
+    RecordSketch::decode(bytes).map_err(|error| match error {
+        DecodeError::FutureVersion { .. } => StoreError::newer(Column::Datasets, key, error),
+        error => StoreError::damaged(Column::Datasets, key, error),
+    })
+}
+
+#[cfg(test)]
+mod tests;

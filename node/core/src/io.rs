@@ -2,6 +2,7 @@
 //!
 //! Shells translate between these and libp2p, quinn, RocksDB and runners, and decide nothing.
 
+use fieldmark_fl::budget::RecordSketch;
 use fieldmark_ledger::batch::Phase;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::challenge::Challenge;
@@ -192,10 +193,21 @@ pub enum Command {
     AddDataset {
         /// The dataset.
         dataset: Dataset,
+        /// A sketch of its records, by which copies are found.
+        sketch: RecordSketch,
         /// The privacy filter of a new source; a known source keeps its own.
         epsilon: f64,
         /// δ of the same filter.
         delta: f64,
+    },
+    /// Set the organisation's own budget over all data sources.
+    LimitBudget {
+        /// ε of its promise.
+        epsilon: f64,
+        /// δ of its promise.
+        delta: f64,
+        /// Whether it may be above the one before.
+        raise: bool,
     },
     /// Take part in a task with a dataset.
     Join {
@@ -237,6 +249,8 @@ pub enum Reply {
         /// Whether its source was known before, so that its budget goes on.
         known_source: bool,
     },
+    /// The organisation's budget is set.
+    Limited,
     /// The node takes part.
     Joined,
     /// Every artifact is here.

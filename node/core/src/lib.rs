@@ -7,6 +7,7 @@
 pub mod author;
 pub mod blobs;
 pub mod board;
+pub mod budgets;
 pub mod compute;
 pub mod context;
 pub mod contributor;
@@ -22,5 +23,6 @@ pub mod reveal;
 pub mod rpc;
 pub mod seat;
 pub mod sync;
+pub mod windows;
 
 pub use node::{NodeCore, NodeOptions};

@@ -236,9 +236,15 @@ impl Parts<'_> {
             Command::Abort { batch, detail } => author::abort(ctx, batch, &detail)?,
             Command::AddDataset {
                 dataset,
+                sketch,
                 epsilon,
                 delta,
-            } => crate::datasets::add(ctx, &dataset, epsilon, delta)?,
+            } => crate::datasets::add(ctx, &dataset, &sketch, (epsilon, delta))?,
+            Command::LimitBudget {
+                epsilon,
+                delta,
+                raise,
+            } => crate::budgets::set_organisation_limit(ctx, epsilon, delta, raise)?,
             Command::Join { task, dataset } => self.contributor.join(ctx, self.blobs, task, &dataset)?,
             Command::OpenIssue(issue) => issues::open(ctx, &issue)?,
             Command::Comment { issue, body, opens } => issues::comment(ctx, issue, &body, opens)?,
