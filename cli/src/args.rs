@@ -96,7 +96,7 @@ pub(crate) enum Command {
     Evaluate(Evaluate),
     /// Private datasets
     Dataset(Dataset),
-    /// Show what privacy budgets have been spent
+    /// Show what privacy budgets have been spent, or limit the organisation's
     #[command(after_help = "Example:\n  fieldmark budget ward-7")]
     Budget(Budget),
     /// Challenges: several models, one real scenario
@@ -335,9 +335,32 @@ pub(crate) struct Views {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Budget {
+    #[command(subcommand)]
+    pub(crate) action: Option<BudgetAction>,
     /// A dataset or data source [default: all]
     pub(crate) dataset: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum BudgetAction {
+    /// Set the organisation's own budget, which every charge of every data source must fit too
+    #[command(after_help = "Example:\n  fieldmark budget limit --epsilon 8 --delta 1e-6")]
+    Limit(BudgetLimit),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BudgetLimit {
+    /// ε that all that is ever released keeps
+    #[arg(long)]
+    pub(crate) epsilon: f64,
+    /// δ of the same promise
+    #[arg(long)]
+    pub(crate) delta: f64,
+    /// Allow a limit above the one before, which gives that promise up
+    #[arg(long)]
+    pub(crate) raise: bool,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub(crate) mod budgets;
 pub(crate) mod challenges;
 pub(crate) mod datasets;
 pub(crate) mod doctor;

@@ -49,7 +49,7 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Infer(args) => commands::infer::infer(global, args, out),
         Command::Evaluate(args) => commands::evaluate::evaluate(global, args, out),
         Command::Dataset(args) => commands::datasets::dataset(global, args, out),
-        Command::Budget(args) => commands::datasets::budget(global, args, out),
+        Command::Budget(args) => commands::budgets::budget(global, args, out),
         Command::Challenge(args) => commands::challenges::challenge(global, args, out),
         Command::Endorse(args) => commands::endorse::endorse(global, args, out),
         Command::Privacy(args) => commands::privacy::privacy(args, out),

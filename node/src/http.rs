@@ -11,7 +11,8 @@
 //! | `status`, `events`, `shutdown` | `node` |
 //! | `releases`, `releases/{ref}`, `pulls` | [`models`] |
 //! | `infer`, `evaluate` | `runs` |
-//! | `datasets`, `budgets` | `datasets` |
+//! | `datasets` | `datasets` |
+//! | `budgets`, `budgets/limit` | `budgets` |
 //! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board`, `…/board.html` | [`challenges`] |
 
 pub mod challenges;
@@ -20,6 +21,7 @@ pub mod guard;
 pub mod models;
 pub mod spec;
 
+mod budgets;
 mod connections;
 mod datasets;
 mod endorsements;
@@ -61,7 +63,8 @@ pub fn api(handle: NodeHandle) -> Router {
         )
         .route("/evaluate", post(runs::evaluate))
         .route("/datasets", get(datasets::list).post(datasets::add))
-        .route("/budgets", get(datasets::budgets))
+        .route("/budgets", get(budgets::list))
+        .route("/budgets/limit", post(budgets::limit))
         .route("/challenges", get(challenges::list).post(challenges::create))
         .route("/challenges/{reference}", get(challenges::show))
         .route("/challenges/{reference}/join", post(challenges::join))

@@ -12,6 +12,7 @@ pub mod http;
 mod network;
 pub mod package;
 mod run;
+mod sketch;
 
 pub use handle::{NodeHandle, Ready, Status};
 pub use run::{NodeError, RunOptions, run};

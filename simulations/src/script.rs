@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use fieldmark_fl::budget::RecordSketch;
 use fieldmark_fl::privacy::{Delta, Epsilon, PrivacyError, calibrate};
 use fieldmark_fl::schema::Schema;
 use fieldmark_ledger::{catalogue, identity, tasks};
@@ -209,6 +210,7 @@ impl Script {
                 let (dataset, epsilon) = (ports.dataset(host), self.plan.budget_epsilon);
                 Some(Command::AddDataset {
                     dataset,
+                    sketch: RecordSketch::default(),
                     epsilon,
                     delta: self.plan.delta,
                 })

@@ -1,4 +1,4 @@
-//! `dataset` and `budget`.
+//! `dataset`
 
 use anyhow::Context as _;
 use fieldmark_fl::corrupt::Corruption;
@@ -6,7 +6,7 @@ use fieldmark_node::home::Home;
 use fieldmark_node_data::views::{self, View, ViewOptions};
 use serde_json::{Value, json};
 
-use crate::args::{Budget, Dataset, DatasetAction, DatasetAdd, Global, Views};
+use crate::args::{Dataset, DatasetAction, DatasetAdd, Global, Views};
 use crate::client::{Client, data_dir};
 use crate::failure::Failure;
 use crate::output::Output;
@@ -138,48 +138,6 @@ fn view(text: &str) -> Result<View, Failure> {
         slice: slice.to_owned(),
         operator,
         severity,
-    })
-}
-
-/// `budget`
-pub(crate) fn budget(global: &Global, args: &Budget, out: &Output) -> anyhow::Result<()> {
-    let mut found = Client::connect(global)?.get("budgets")?;
-    if let Some(name) = &args.dataset
-        && let Some(budgets) = found.get_mut("budgets").and_then(Value::as_array_mut)
-    {
-        let is = |v: &Value| v.as_str() == Some(name);
-        budgets.retain(|b| b.get("source").is_some_and(is) || text::list(b, "datasets").iter().any(is));
-        if budgets.is_empty() {
-            let message = format!("no dataset or source '{name}'; `fieldmark dataset list` shows them");
-            return Err(Failure::not_found(message).into());
-        }
-    }
-    out.result(&found, || {
-        let row = |b: &Value| {
-            let number = |name: &str| b.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-            vec![
-                text::string(b, "source"),
-                text::joined(b, "datasets"),
-                format!("{:.4}", number("epsilon_spent")),
-                format!("{:.4}", number("epsilon_limit")),
-                format!("{:e}", number("delta")),
-                text::string(b, "charges"),
-                text::string(b, "accounting"),
-            ]
-        };
-        let rows: Vec<Vec<String>> = text::list(&found, "budgets").iter().map(row).collect();
-        text::table(
-            &[
-                "source",
-                "datasets",
-                "ε spent",
-                "ε limit",
-                "δ",
-                "charges",
-                "accounting",
-            ],
-            &rows,
-        )
     })
 }
 

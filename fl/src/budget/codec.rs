@@ -270,7 +270,7 @@ mod tests {
     }
 
     const GOLDEN: &str = "5ffd98e11dba27d64960fc2ae8f9a9bf2cb0b2f03d4123f3da8b0117b09dde0e";
-    const GOLDEN_AT_ORDER: &str = "";
+    const GOLDEN_AT_ORDER: &str = "a3e0732d600d48912b0e02645c718aefb63de56ce235cc616533ca30a034a1f8";
 
     fn sample_at_order() -> Filter {
         let (epsilon, delta) = (Epsilon::new(4.0).unwrap(), Delta::new(1e-6).unwrap());

@@ -9,7 +9,7 @@
 //! program ends the node with an error that says so; nothing is spent then.
 
 use fieldmark_fl::budget::{BudgetError, ChargeId, ChargeState, DecodeError, Filter};
-use fieldmark_fl::privacy::{Delta, Epsilon, Relation, Rho};
+use fieldmark_fl::privacy::{Delta, EPSILON_MAX, Epsilon, Relation, Rho};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use serde::Serialize;
@@ -132,12 +132,15 @@ pub(crate) fn charged(
     if let Err(error) = charged.reserve_under(id, relation, rho) {
         return no(format!("data source '{source}': {error}"));
     }
+    let Some(charge) = charged.charge(&id) else {
+        return no(format!("data source '{source}' lost the charge"));
+    };
     if let Some(promise) = organisation_promise(store)? {
-        let mut all = filters(store)?;
-        if let Some(entry) = all.iter_mut().find(|(name, _)| name == source) {
-            entry.1 = charged.clone();
-        }
-        if let Err(error) = over_sources(&promise, &all) {
+        let whole = over_sources(&promise, &filters(store)?).and_then(|mut whole| {
+            let id = organisation_charge(source, &id);
+            whole.reserve_under(id, charged.relation(), charge.rho)
+        });
+        if let Err(error) = whole {
             return no(format!(
                 "the organisation's budget: {error}; `fieldmark budget` shows it"
             ));
@@ -176,8 +179,12 @@ pub(crate) fn set_organisation_limit(
         );
         return Ok(Err(CommandError::new("refused", message)));
     }
-    if let Err(error) = over_sources(&promise, &filters(&ctx.view)?) {
-        let message = format!("epsilon {} is less than what is spent: {error}", epsilon.value());
+    if let Err(error) = fits(&promise, &filters(&ctx.view)?) {
+        let message = format!(
+            "epsilon {} at delta {:e}: {error}",
+            epsilon.value(),
+            delta.value()
+        );
         return Ok(Err(CommandError::new("budget", message)));
     }
     let mut batch = Batch::new();
@@ -208,10 +215,24 @@ fn over_sources(promise: &Filter, sources: &[(String, Filter)]) -> Result<Filter
     promise.over(sources, organisation_charge)
 }
 
+/// Whether everything spent so far is within a promise.
+fn fits(promise: &Filter, sources: &[(String, Filter)]) -> Result<(), BudgetError> {
+    let (epsilon, delta) = (promise.epsilon(), promise.delta());
+    // Added up under the widest promise, so that the error can say what the sum is.
+    let widest = Epsilon::new(EPSILON_MAX).unwrap_or(epsilon);
+    let widest = promise.with_promise(widest, delta)?;
+    over_sources(&widest, sources)?.with_promise(epsilon, delta)?;
+    Ok(())
+}
+
 /// A charge of a source in the organisation's filter. One batch may be charged to two sources, when the
 /// first try failed after its charge, and both count.
 fn organisation_charge(source: &str, id: &ChargeId) -> ChargeId {
-    let parts = [b"fieldmark/v1/organisation-charge\0".as_slice(), id, source.as_bytes()];
+    let parts = [
+        b"fieldmark/v1/organisation-charge\0".as_slice(),
+        id,
+        source.as_bytes(),
+    ];
     *ContentHash::of(&parts.concat()).as_bytes()
 }
 

@@ -29,7 +29,7 @@ use crate::compute::Job;
 use crate::context::{Context, Purpose, Work};
 use crate::io::{CommandError, Event, Reply};
 use crate::rpc::RefusalCode;
-use crate::{datasets, params};
+use crate::{budgets, params};
 
 pub use inclusion::{Included, Proof, proof};
 
@@ -313,7 +313,7 @@ impl Contributor {
         match charge(ctx, &view.task, &contribution, batch)? {
             Ok(filter) => {
                 let mut writes = Batch::new();
-                datasets::put_filter(&mut writes, &contribution.source, &filter);
+                budgets::put_filter(&mut writes, &contribution.source, &filter);
                 let charged = Contribution {
                     state: State::Charged { values },
                     ..contribution
@@ -500,20 +500,13 @@ fn charge(
     contribution: &Contribution,
     batch: BatchId,
 ) -> Result<Result<Filter, String>, StoreError> {
-    let Some(mut filter) = datasets::filter(&ctx.view, &contribution.source)? else {
-        return Ok(Err(format!(
-            "data source '{}' has no budget",
-            contribution.source
-        )));
-    };
     let cost = match params::check(task) {
         Ok(cost) => cost,
         Err(error) => return Ok(Err(error.to_string())),
     };
-    Ok(filter
-        .reserve(charge_id(batch), cost)
-        .map(|_| filter)
-        .map_err(|e| e.to_string()))
+    let relation = params::relation(task);
+    let charged = budgets::charged(&ctx.view, &contribution.source, charge_id(batch), relation, cost)?;
+    Ok(charged.map_err(|error| error.message))
 }
 
 /// Fetches the models that are missing; evaluates once all are here.

@@ -1,6 +1,6 @@
 //! From a task's fields to the parameters of `fl`, and the check that they belong together.
 
-use fieldmark_fl::privacy::{self, Delta, Epsilon, PrivacyError, Rho};
+use fieldmark_fl::privacy::{self, Delta, Epsilon, PrivacyError, Relation, Rho};
 use fieldmark_fl::schema::{self, Schema, SchemaError, SchemaParams, Statistics};
 use fieldmark_protocol::task::{self, Task};
 
@@ -88,6 +88,12 @@ pub fn shape(task: &Task) -> Shape {
         schema: schema_params(task),
         aggregators,
     }
+}
+
+/// The neighbour relation of a task. Tasks have one so far, and a task that names another does not decode.
+#[must_use]
+pub fn relation(_task: &Task) -> Relation {
+    Relation::AddOrRemoveOneRecord
 }
 
 /// Checks that sensitivity, noise and promise of a task belong together, and returns what taking

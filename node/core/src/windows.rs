@@ -143,7 +143,11 @@ pub fn enter(
         .collect();
     if !held.is_empty() {
         let same = held == records;
-        return Ok(if same { Ok(0) } else { Err(EnterError::Fixed { window }) });
+        return Ok(if same {
+            Ok(0)
+        } else {
+            Err(EnterError::Fixed { window })
+        });
     }
     for (part, records) in (0u32..).zip(records.chunks(PART_RECORDS)) {
         let mut key = prefix(source, series);

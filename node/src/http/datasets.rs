@@ -1,10 +1,10 @@
-//! Private datasets this node was told of, and the budgets of their sources. The data stays where it is.
+//! Private datasets this node was told of. The data stays where it is.
 
 use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
-use fieldmark_node_core::datasets::{self, BudgetView};
+use fieldmark_node_core::datasets;
 use fieldmark_node_core::io::{Command, Dataset, Reply};
 use serde::{Deserialize, Serialize};
 
@@ -28,22 +28,6 @@ pub(super) async fn list(State(handle): State<NodeHandle>) -> Result<Json<Datase
     super::read(&handle, |store| {
         Ok(Json(Datasets {
             datasets: datasets::datasets(store)?,
-        }))
-    })
-    .await
-}
-
-/// Budgets by source.
-#[derive(Debug, Serialize)]
-pub(super) struct Budgets {
-    budgets: Vec<BudgetView>,
-}
-
-/// `GET budgets`
-pub(super) async fn budgets(State(handle): State<NodeHandle>) -> Result<Json<Budgets>, Failure> {
-    super::read(&handle, |store| {
-        Ok(Json(Budgets {
-            budgets: datasets::budgets(store)?,
         }))
     })
     .await
@@ -78,10 +62,10 @@ pub(super) async fn add(
         return Err(Failure::invalid("'path' must be an absolute path"));
     }
     let (epsilon, delta) = (add.epsilon.unwrap_or(EPSILON), add.delta.unwrap_or(DELTA));
-    let dataset = super::blocking(move || {
+    let (dataset, sketch) = super::blocking(move || {
         let file = fieldmark_node_data::open(&add.path)?;
         let summary = file.summary().clone();
-        Ok(Dataset {
+        let dataset = Dataset {
             source: add.source.unwrap_or_else(|| add.name.clone()),
             name: add.name,
             version: summary.version,
@@ -92,11 +76,13 @@ pub(super) async fn add(
             features: summary.features,
             labels: summary.labels,
             ..Dataset::default()
-        })
+        };
+        Ok((dataset, crate::sketch::of(file)?))
     })
     .await?;
     let command = Command::AddDataset {
         dataset: dataset.clone(),
+        sketch,
         epsilon,
         delta,
     };

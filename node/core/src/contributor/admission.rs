@@ -8,7 +8,7 @@ use fieldmark_protocol::task::{Eligibility, SKEW_MS, Task};
 use super::charge_id;
 use crate::context::Context;
 use crate::io::{CommandError, Dataset, phase_name};
-use crate::{datasets, params, seat};
+use crate::{budgets, datasets, params, seat};
 
 type Verdict<T> = Result<T, CommandError>;
 
@@ -205,14 +205,7 @@ fn affordable(ctx: &Context<'_>, view: &TaskView, data: &Dataset) -> Result<Verd
             ));
         }
     };
-    let Some(mut filter) = datasets::filter(&ctx.view, &data.source)? else {
-        return Ok(no(
-            "not-found",
-            format!("data source '{}' has no budget", data.source),
-        ));
-    };
-    Ok(match filter.reserve(charge_id(view.batch()), cost) {
-        Ok(_) => Ok(data.source.clone()),
-        Err(error) => no("budget", format!("data source '{}': {error}", data.source)),
-    })
+    let (id, relation) = (charge_id(view.batch()), params::relation(&view.task));
+    let charged = budgets::charged(&ctx.view, &data.source, id, relation, cost)?;
+    Ok(charged.map(|_| data.source.clone()))
 }

@@ -9,8 +9,8 @@ use fieldmark_protocol::machine::{Batch, StoreError};
 
 use super::inclusion::Found;
 use super::{Contribution, Contributor, State, charge_id};
+use crate::budgets;
 use crate::context::Context;
-use crate::datasets;
 
 impl Contributor {
     /// Looks whether the batch ended; returns whether nothing else is to be done for the contribution now.
@@ -100,7 +100,7 @@ impl Contributor {
             .find(|abort| seated(abort.author) && trusted.contains(&abort.author));
         let Some(abort) = by else { return Ok(false) };
         let detail = abort.value.detail.clone();
-        let Some(mut filter) = datasets::filter(&ctx.view, &contribution.source)? else {
+        let Some(mut filter) = budgets::filter(&ctx.view, &contribution.source)? else {
             return Ok(false);
         };
         let charge = charge_id(contribution.batch());
@@ -114,7 +114,7 @@ impl Contributor {
             return Ok(true);
         }
         if filter.refund(&charge).is_ok() {
-            datasets::put_filter(&mut writes, &contribution.source, &filter);
+            budgets::put_filter(&mut writes, &contribution.source, &filter);
         }
         self.end(ctx, contribution, State::Refunded, detail, writes);
         Ok(true)
@@ -139,14 +139,14 @@ impl Contributor {
 
 /// Marks the charge as final, once.
 fn commit(ctx: &mut Context<'_>, contribution: &Contribution) -> Result<(), StoreError> {
-    let Some(mut filter) = datasets::filter(&ctx.view, &contribution.source)? else {
+    let Some(mut filter) = budgets::filter(&ctx.view, &contribution.source)? else {
         return Ok(());
     };
     let charge = charge_id(contribution.batch());
     let reserved = |held: fieldmark_fl::budget::Charge| held.state == ChargeState::Reserved;
     if filter.charge(&charge).is_some_and(reserved) && filter.commit(&charge).is_ok() {
         let mut writes = Batch::new();
-        datasets::put_filter(&mut writes, &contribution.source, &filter);
+        budgets::put_filter(&mut writes, &contribution.source, &filter);
         ctx.persist(writes);
     }
     Ok(())
