@@ -27,6 +27,19 @@ pub struct OrderError {
 }
 
 impl Order {
+    /// The order nearest to a number.
+    ///
+    /// # Errors
+    /// Not above 1, above 10⁶, or not a number.
+    pub fn new(value: f64) -> Result<Self, OrderError> {
+        let units = libm::round(value * ORDER_UNIT as f64);
+        if units >= 0.0 {
+            Self::from_units(whole(units)).map_err(|_| OrderError { found: value })
+        } else {
+            Err(OrderError { found: value })
+        }
+    }
+
     /// From units of 1e-6.
     ///
     /// # Errors
@@ -147,7 +160,7 @@ mod tests {
     }
 
     fn order(value: f64) -> Order {
-        Order::from_units((value * 1e6) as u64).unwrap()
+        Order::new(value).unwrap()
     }
 
     #[test]
@@ -195,5 +208,9 @@ mod tests {
         for units in [0, 1_000_000, 1_000_000_000_001] {
             assert!(Order::from_units(units).is_err());
         }
+        for value in [f64::NAN, 1.0, -3.0, f64::INFINITY, 1e7] {
+            assert!(Order::new(value).is_err(), "{value}");
+        }
+        assert_eq!(Order::new(1.5).unwrap().units(), 1_500_000);
     }
 }
