@@ -261,7 +261,7 @@ mod tests {
             .unwrap();
         assert_eq!(disk.control().violations(), ["a budget forgot a charge"]);
         let mut overspent = charged.encode();
-        overspent[62..70].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
+        overspent[70..78].copy_from_slice(&(u64::MAX / 2).to_le_bytes());
         disk.commit(&put(Column::Budgets, b"source", &overspent)).unwrap();
         assert!(disk.control().violations()[0].contains("exceed its limit"));
     }
