@@ -1,5 +1,8 @@
 //! The command line: every command, option and example. Nothing here does anything.
 
+pub(crate) mod issues;
+pub(crate) mod subscriptions;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -113,6 +116,21 @@ pub(crate) enum Command {
         after_help = "Example:\n  fieldmark leaderboard digits-in-the-field --wait 60 --html board.html"
     )]
     Leaderboard(Leaderboard),
+    /// Subscribe to a model: results, regressions, drift, issues, releases and withdrawals
+    #[command(
+        after_help = "Examples:\n  fieldmark subscribe digits-cnn --follow\n  fieldmark subscribe digits-cnn --webhook https://hooks.example.org/fieldmark"
+    )]
+    Subscribe(subscriptions::Subscribe),
+    /// End a subscription
+    #[command(after_help = "Example:\n  fieldmark unsubscribe digits-cnn")]
+    Unsubscribe(subscriptions::Unsubscribe),
+    /// List the subscriptions of this node
+    #[command(after_help = "Example:\n  fieldmark subscriptions")]
+    Subscriptions,
+    /// Messages that a subscription posted
+    Webhook(subscriptions::Webhook),
+    /// Issues: public, signed words about a model
+    Issue(issues::Issue),
     /// Check this machine and the data folder, and say how to fix what is wrong
     #[command(after_help = "Example:\n  fieldmark doctor")]
     Doctor,

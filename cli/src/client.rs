@@ -89,6 +89,14 @@ impl Client {
         self.answer(request.send_json(body))
     }
 
+    pub(crate) fn delete(&self, path: &str) -> anyhow::Result<Value> {
+        let request = self
+            .agent
+            .delete(self.url(path))
+            .header("Authorization", self.bearer());
+        parse(&self.answer(request.call())?)
+    }
+
     /// Follows the node's events until it ends or `take` returns false.
     pub(crate) fn events(&self, mut take: impl FnMut(Value) -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let request = self

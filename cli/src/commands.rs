@@ -8,11 +8,13 @@ pub(crate) mod endorse;
 pub(crate) mod evaluate;
 pub(crate) mod home;
 pub(crate) mod infer;
+pub(crate) mod issues;
 pub(crate) mod leaderboard;
 pub(crate) mod models;
 pub(crate) mod node;
 pub(crate) mod privacy;
 pub(crate) mod simulate;
+pub(crate) mod subscriptions;
 
 use std::path::{Path, PathBuf};
 

@@ -1,7 +1,8 @@
 //! The `fieldmark` command.
 //!
 //! Commands that concern a running node talk to its private API over loopback HTTP; `init`, `trust`,
-//! `pack`, `dataset views`, `challenge plan`, `doctor`, `simulate`, `privacy` and `completions` work without one.
+//! `pack`, `dataset views`, `challenge plan`, `doctor`, `simulate`, `privacy`, `webhook verify` and
+//! `completions` work without one.
 //! No command asks a question. Everything is written through [`output::Output`]; every error says what,
 //! where, why and what to do, and has a documented exit code ([`failure::Exit`]).
 
@@ -54,6 +55,11 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Endorse(args) => commands::endorse::endorse(global, args, out),
         Command::Privacy(args) => commands::privacy::privacy(args, out),
         Command::Leaderboard(args) => commands::leaderboard::leaderboard(global, args, out),
+        Command::Subscribe(args) => commands::subscriptions::subscribe(global, args, out),
+        Command::Unsubscribe(args) => commands::subscriptions::unsubscribe(global, args, out),
+        Command::Subscriptions => commands::subscriptions::list(global, out),
+        Command::Webhook(args) => commands::subscriptions::webhook(args, out),
+        Command::Issue(args) => commands::issues::issue(global, args, out),
         Command::Doctor => commands::doctor::doctor(global, out),
         Command::Simulate(args) => commands::simulate::simulate(args, out),
         Command::Completions(args) => commands::completions(args, out),

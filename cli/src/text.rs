@@ -62,6 +62,12 @@ pub(crate) fn string(value: &Value, name: &str) -> String {
     }
 }
 
+/// A field as text of several lines, each without control characters.
+pub(crate) fn lines(value: &Value, name: &str) -> String {
+    let text = value.get(name).and_then(Value::as_str).unwrap_or_default();
+    text.lines().map(plain).collect::<Vec<_>>().join("\n")
+}
+
 /// A field as a number; 0 when it is not there.
 pub(crate) fn number(value: &Value, name: &str) -> u64 {
     value.get(name).and_then(Value::as_u64).unwrap_or(0)

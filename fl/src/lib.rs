@@ -29,6 +29,7 @@ pub mod normal;
 pub mod plan;
 pub mod privacy;
 pub mod rank;
+pub mod regression;
 pub mod schema;
 pub mod seal;
 pub mod synthetic;

@@ -83,6 +83,15 @@ pub fn tasks(store: &dyn Read) -> Result<Vec<TaskView>, StoreError> {
     Ok(found)
 }
 
+/// Tasks that measure a release, whether they count or not, by id.
+///
+/// # Errors
+/// [`StoreError`] when the store fails or is damaged.
+pub fn tasks_of(store: &dyn Read, release: &RecordId) -> Result<Vec<RecordId>, StoreError> {
+    let hits = index::all(store, Index::Uses, &[release.as_bytes()])?;
+    hits.iter().map(index::Hit::id).collect()
+}
+
 pub(crate) fn task_view(effects: &Effects<'_>, id: &RecordId) -> Result<Option<TaskView>, StoreError> {
     let Some((record, effect)) = effects.held(id)? else {
         return Ok(None);

@@ -13,26 +13,31 @@
 //! | `infer`, `evaluate` | `runs` |
 //! | `datasets` | `datasets` |
 //! | `budgets`, `budgets/limit` | `budgets` |
+//! | `subscriptions`, `subscriptions/{id}`, `…/news`, `…/confirm`, `models/{ref}/news` | [`subscriptions`] |
+//! | `models/{ref}/issues`, `issues/{id}`, `…/comments` | [`issues`] |
 //! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board`, `…/board.html` | [`challenges`] |
 
 pub mod challenges;
 pub mod failure;
 pub mod guard;
+pub mod issues;
 pub mod models;
 pub mod spec;
+pub mod subscriptions;
 
 mod budgets;
 mod connections;
 mod datasets;
 mod endorsements;
 mod extract;
+mod live;
 mod node;
 mod pages;
 mod receipts;
 mod runs;
 
 use axum::extract::DefaultBodyLimit;
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Router, middleware};
 use fieldmark_protocol::machine::Read;
 use tokio::net::TcpListener;
@@ -57,6 +62,17 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/releases", get(models::list).post(models::publish))
         .route("/releases/{reference}", get(models::show))
         .route("/pulls", post(models::pull))
+        .route("/models/{reference}/issues", get(issues::list).post(issues::open))
+        .route("/models/{reference}/news", get(subscriptions::all))
+        .route(
+            "/subscriptions",
+            get(subscriptions::list).post(subscriptions::create),
+        )
+        .route("/subscriptions/{id}", delete(subscriptions::end))
+        .route("/subscriptions/{id}/news", get(subscriptions::news_of))
+        .route("/subscriptions/{id}/confirm", post(subscriptions::confirm))
+        .route("/issues/{id}", get(issues::show))
+        .route("/issues/{id}/comments", post(issues::comment))
         .route(
             "/infer",
             post(runs::infer).layer(DefaultBodyLimit::max(INFER_BYTES_MAX)),
@@ -97,9 +113,15 @@ pub fn pages(handle: NodeHandle) -> Router {
     Router::new()
         .route("/", get(pages::catalogue))
         .route("/models/{id}", get(pages::model))
+        .route("/models/{id}/issues.json", get(issues::public_list))
+        .route("/models/{id}/feed.atom", get(subscriptions::feed))
+        .route("/models/{id}/live", get(live::model))
+        .route("/issues/{id}", get(pages::issue))
+        .route("/issues/{id}/issue.json", get(issues::public_show))
         .route("/challenges", get(pages::challenges))
         .route("/challenges/{id}", get(pages::challenge))
         .route("/challenges/{id}/board.json", get(pages::board))
+        .route("/challenges/{id}/live", get(live::challenge))
         .route("/status", get(pages::status))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(pages::nowhere)

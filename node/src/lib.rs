@@ -13,6 +13,7 @@ mod network;
 pub mod package;
 mod run;
 mod sketch;
+pub mod webhook;
 
 pub use handle::{NodeHandle, Ready, Status};
 pub use run::{NodeError, RunOptions, run};

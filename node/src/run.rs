@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 use crate::evaluate::{self, Runners};
 use crate::handle::{NodeHandle, Parts, Ready};
 use crate::home::{Home, Role};
-use crate::{core_thread, downloads, http, network};
+use crate::{core_thread, downloads, http, network, webhook};
 
 /// Jobs worked on at a time; others wait.
 const JOBS_MAX: usize = 4;
@@ -411,6 +411,10 @@ async fn work_on(
     endpoint: &BlobEndpoint,
     slots: &Semaphore,
 ) -> Option<JobResult> {
+    // A receiver that is slow to answer holds up no evaluation.
+    if let Job::Post(post) = job {
+        return Some(JobResult::Posted(webhook::post(post).await));
+    }
     let _slot = slots.acquire().await.ok()?;
     Some(match job {
         Job::Evaluate {

@@ -1,12 +1,14 @@
 //! `cargo xtask test`: everything is built once, then every test runs.
 //!
-//! The programs are built before the tests, because end-to-end tests start them. The test runner's own
+//! The programs are built before the tests, because end-to-end tests start them. Whether tests in a
+//! browser run or are skipped is said before. The test runner's own
 //! closing line stays the last one.
 
 use std::process::{ExitCode, ExitStatus};
 
 use anyhow::Result;
 use clap::Args;
+use fieldmark_tests::Browser;
 
 use crate::process::{self, Stages, seconds};
 use crate::setup;
@@ -35,6 +37,10 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         let mut documentation = workspace.cargo();
         documentation.args(["test", "--workspace", "--doc"]);
         stages.stage("doctests", || process::run(&mut documentation))?;
+    }
+    match Browser::find() {
+        Some(program) => eprintln!("== browser: pages are tried in {}", program.display()),
+        None => eprintln!("== browser: no Chromium is installed, so tests in a browser are SKIPPED"),
     }
     eprintln!("== tests: started after {}", seconds(stages.elapsed()));
     let mut tests = workspace.cargo();

@@ -1,5 +1,5 @@
 //! Heavy work that leaves the machines and comes back as an input. Pure jobs are one function that
-//! node and simulator both call; `Evaluate` and `Fetch` are ports that the shell provides.
+//! node and simulator both call; `Evaluate`, `Fetch` and `Post` are ports that the shell provides.
 
 use fieldmark_fl::jobs::{self, InitInput, Recipient, ShardJob, Verifier};
 use fieldmark_fl::privacy::NoiseScale;
@@ -58,6 +58,8 @@ pub enum Job {
         /// Where its blob plane is.
         address: String,
     },
+    /// Port: post a signed message to a webhook.
+    Post(Post),
     /// Split a measurement into sealed shares.
     Shard {
         /// Which statistics.
@@ -124,6 +126,25 @@ pub enum Job {
     },
 }
 
+/// A signed message for a webhook, as `fieldmark_protocol::webhook` describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Post {
+    /// Where, http or https.
+    pub url: String,
+    /// Whether the address may be of this machine or of a private network.
+    pub allow_private: bool,
+    /// The node key that signed.
+    pub key: PublicKey,
+    /// When it was signed.
+    pub timestamp_ms: u64,
+    /// The signature, in hex.
+    pub signature: String,
+    /// The item's id, by which receivers tell repeats.
+    pub item: ContentHash,
+    /// The item as JSON.
+    pub body: Vec<u8>,
+}
+
 /// What came of a job.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -132,6 +153,8 @@ pub enum JobResult {
     Evaluated(Result<Vec<u64>, String>),
     /// The blob is here, or why not.
     Fetched(Result<(), String>),
+    /// The webhook acknowledged the message, or why not.
+    Posted(Result<(), String>),
     /// Public share and sealed shares.
     Sharded(Result<(Vec<u8>, Vec<Vec<u8>>), String>),
     /// State and verifier share by report, `None` where the seal or the proof is bad.
@@ -170,7 +193,7 @@ pub enum Fault {
 #[must_use]
 pub fn run(job: &Job) -> Option<JobResult> {
     Some(match job {
-        Job::Evaluate { .. } | Job::Fetch { .. } => return None,
+        Job::Evaluate { .. } | Job::Fetch { .. } | Job::Post(_) => return None,
         Job::Shard {
             shape,
             metadata,

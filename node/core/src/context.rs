@@ -103,6 +103,10 @@ pub(crate) enum Work {
         upto: usize,
     },
     Noise(BatchId),
+    Post {
+        subscription: ContentHash,
+        item: ContentHash,
+    },
 }
 
 /// What outlives one input and is shared by all machines.

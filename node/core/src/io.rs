@@ -7,6 +7,7 @@ use fieldmark_ledger::batch::Phase;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::challenge::Challenge;
 use fieldmark_protocol::endorsement::Endorsement;
+use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::issue::Issue;
 use fieldmark_protocol::machine::{Batch, Topic};
 use fieldmark_protocol::release::Release;
@@ -16,6 +17,8 @@ use fieldmark_protocol::{PublicKey, RecordId, ReportId};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::{Job, JobResult};
+use crate::news::News;
+use crate::subscriptions::Channel;
 
 /// Names a request this node sent, until its response.
 pub type RequestId = u64;
@@ -229,6 +232,27 @@ pub enum Command {
     },
     /// Sign and announce a word on another identity.
     Endorse(Endorsement),
+    /// Subscribe to the model of a release; the same wish twice is one subscription.
+    Subscribe {
+        /// Any release of the model.
+        release: RecordId,
+        /// Where its news goes.
+        channel: Channel,
+        /// Whether what happened before is news, too.
+        history: bool,
+    },
+    /// End a subscription and forget what it was told.
+    Unsubscribe {
+        /// Which.
+        subscription: ContentHash,
+    },
+    /// A reader has these items of news.
+    ConfirmNews {
+        /// Of which subscription.
+        subscription: ContentHash,
+        /// Their ids.
+        items: Vec<ContentHash>,
+    },
     /// The owner changed whom it trusts.
     Trust(TrustPolicy),
     /// Fetch a release's artifacts.
@@ -251,6 +275,13 @@ pub enum Reply {
     },
     /// The organisation's budget is set.
     Limited,
+    /// The subscription stands.
+    Subscribed {
+        /// Its id.
+        subscription: ContentHash,
+        /// Whether it stood before.
+        known: bool,
+    },
     /// The node takes part.
     Joined,
     /// Every artifact is here.
@@ -368,6 +399,31 @@ pub enum Event {
         report: Option<ReportId>,
         /// What it did.
         detail: String,
+    },
+    /// Something happened to a model that this node subscribes to.
+    News {
+        /// Which subscription.
+        subscription: ContentHash,
+        /// What.
+        news: Box<News>,
+    },
+    /// A webhook acknowledged an item.
+    Delivered {
+        /// Which subscription.
+        subscription: ContentHash,
+        /// Which item.
+        item: ContentHash,
+    },
+    /// A webhook did not take an item; it is tried again.
+    DeliveryFailed {
+        /// Which subscription.
+        subscription: ContentHash,
+        /// Which item.
+        item: ContentHash,
+        /// Why.
+        detail: String,
+        /// When, in milliseconds from now.
+        again_in_ms: u64,
     },
     /// A batch this node aggregates moved on.
     Batch {

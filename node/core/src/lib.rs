@@ -17,12 +17,17 @@ pub mod helper;
 pub mod io;
 mod issues;
 pub mod leader;
+pub mod news;
 pub mod node;
 pub mod params;
 pub mod reveal;
 pub mod rpc;
 pub mod seat;
+pub mod subscriptions;
 pub mod sync;
 pub mod windows;
+
+#[cfg(test)]
+mod testing;
 
 pub use node::{NodeCore, NodeOptions};

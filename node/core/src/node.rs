@@ -22,6 +22,7 @@ use crate::leader::Leader;
 use crate::reveal::Reveal;
 use crate::rpc::{self, RefusalCode};
 use crate::seat::Concluded;
+use crate::subscriptions::Subscriptions;
 use crate::sync::Sync;
 
 /// Longest time a node goes without being called, in milliseconds.
@@ -54,6 +55,7 @@ pub struct NodeCore {
     leader: Leader,
     helper: Helper,
     reveal: Reveal,
+    subscriptions: Subscriptions,
 }
 
 impl NodeCore {
@@ -71,6 +73,7 @@ impl NodeCore {
             leader: Leader::default(),
             helper: Helper::default(),
             reveal: Reveal::default(),
+            subscriptions: Subscriptions::default(),
         }
     }
 
@@ -88,13 +91,16 @@ impl NodeCore {
             leader: &mut self.leader,
             helper: &mut self.helper,
             reveal: &mut self.reveal,
+            subscriptions: &mut self.subscriptions,
         };
         let mut ctx = Context::new(now, store, &mut self.shared);
         parts.route(&mut ctx, input)?;
         parts.settle(&mut ctx)?;
         parts.tick(&mut ctx)?;
         parts.settle(&mut ctx)?;
-        let next = parts.deadline().clamp(now + 1, now.saturating_add(IDLE_MS_MAX));
+        let next = parts
+            .deadline(ctx.shared.ledger_revision)
+            .clamp(now + 1, now.saturating_add(IDLE_MS_MAX));
         ctx.timer(next);
         Ok(())
     }
@@ -115,6 +121,7 @@ struct Parts<'a> {
     leader: &'a mut Leader,
     helper: &'a mut Helper,
     reveal: &'a mut Reveal,
+    subscriptions: &'a mut Subscriptions,
 }
 
 impl Parts<'_> {
@@ -125,6 +132,7 @@ impl Parts<'_> {
                 self.blobs.start(ctx)?;
                 self.leader.start(ctx)?;
                 self.reveal.start(ctx)?;
+                self.subscriptions.start(ctx)?;
                 self.contributor.start(ctx, self.blobs)
             }
             Input::Listening { multiaddrs, blobs } => self.sync.announce(ctx, multiaddrs, blobs),
@@ -224,6 +232,10 @@ impl Parts<'_> {
             (Work::Add { batch, upto }, JobResult::Added(result)) => {
                 self.reveal.added(ctx, batch, upto, result)
             }
+            (Work::Post { subscription, item }, JobResult::Posted(result)) => {
+                self.subscriptions.posted(ctx, subscription, item, result);
+                Ok(())
+            }
             (Work::Noise(batch), JobResult::Noised(result)) => self.reveal.noised(ctx, batch, result),
             _ => Ok(()),
         }
@@ -249,8 +261,18 @@ impl Parts<'_> {
             Command::OpenIssue(issue) => issues::open(ctx, &issue)?,
             Command::Comment { issue, body, opens } => issues::comment(ctx, issue, &body, opens)?,
             Command::Endorse(endorsement) => author::endorse(ctx, &endorsement)?,
+            Command::Subscribe {
+                release,
+                channel,
+                history,
+            } => self.subscriptions.subscribe(ctx, release, channel, history)?,
+            Command::Unsubscribe { subscription } => self.subscriptions.unsubscribe(ctx, subscription)?,
+            Command::ConfirmNews { subscription, items } => {
+                self.subscriptions.confirm(ctx, subscription, &items)?
+            }
             Command::Trust(trust) => {
                 ctx.shared.policy.trust = trust;
+                self.subscriptions.look_again();
                 Ok(Reply::Recorded(Vec::new()))
             }
             // Replies when the download ends.
@@ -303,6 +325,7 @@ impl Parts<'_> {
         self.sync.tick(ctx)?;
         self.blobs.tick(ctx)?;
         self.leader.tick(ctx)?;
+        self.subscriptions.tick(ctx)?;
         for batch in self.reveal.active() {
             if self.reveal.advance(ctx, batch)? {
                 self.leader.ended(&batch);
@@ -314,12 +337,13 @@ impl Parts<'_> {
         Ok(())
     }
 
-    fn deadline(&self) -> u64 {
+    fn deadline(&self, revision: u64) -> u64 {
         let each = [
             self.sync.deadline(),
             self.blobs.deadline(),
             self.leader.deadline(),
             self.contributor.deadline(),
+            self.subscriptions.deadline(revision),
         ];
         each.into_iter().min().unwrap_or(u64::MAX)
     }

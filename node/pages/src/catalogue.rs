@@ -23,6 +23,7 @@ pub fn catalogue(page: &CataloguePage) -> Markup {
         title: "Models",
         place: Place::Site(Section::Models),
         refreshes: false,
+        live: None,
         body,
     }
     .render()

@@ -27,6 +27,7 @@ pub fn challenge(page: &ChallengePage<'_>) -> Markup {
         title: &page.board.name,
         place: setting.place,
         refreshes: phase::under_way(page.board.phase),
+        live: Some(&format!("/challenges/{}/live", page.board.challenge)),
         body,
     }
     .render()
@@ -48,6 +49,7 @@ pub fn standalone(board: &Board) -> String {
         title: &board.name,
         place: Place::File,
         refreshes: false,
+        live: None,
         body,
     }
     .render()

@@ -26,6 +26,7 @@ pub fn challenges(page: &ChallengesPage) -> Markup {
         title: "Challenges",
         place: Place::Site(Section::Challenges),
         refreshes,
+        live: None,
         body,
     }
     .render()

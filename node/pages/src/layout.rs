@@ -1,4 +1,5 @@
-//! The frame of every page: head, header, footer, style sheet and the policy that keeps scripts out.
+//! The frame of every page: head, header, footer, style sheet, and the policy that keeps every script out
+//! but the project's own.
 
 use std::fmt::Write as _;
 
@@ -6,6 +7,8 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 const STYLE: &str = include_str!("style.css");
+/// Renews a page when its node says that what it shows has changed.
+const LIVE: &str = include_str!("live.js");
 
 /// Seconds after which a page of something under way loads itself again.
 const REFRESH_SECONDS: u32 = 10;
@@ -37,8 +40,10 @@ pub(crate) enum Section {
 pub(crate) struct Document<'a> {
     pub(crate) title: &'a str,
     pub(crate) place: Place,
-    /// Whether it loads itself again.
+    /// Whether it loads itself again where scripts are off.
     pub(crate) refreshes: bool,
+    /// Where the node says by server-sent events that the page has changed.
+    pub(crate) live: Option<&'a str>,
     pub(crate) body: Markup,
 }
 
@@ -51,8 +56,9 @@ impl Document<'_> {
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     (header(self.place))
-                    main #main { (self.body) }
+                    main #main data-live=[self.live] { (self.body) }
                     (footer(self.place))
+                    @if self.live.is_some() { script { (PreEscaped(LIVE)) } }
                 }
             }
         }
@@ -67,7 +73,13 @@ impl Document<'_> {
             meta name="viewport" content="width=device-width, initial-scale=1";
             meta name="color-scheme" content="light dark";
             meta name="referrer" content="no-referrer";
-            @if self.refreshes { meta http-equiv="refresh" content=(REFRESH_SECONDS); }
+            @if self.refreshes {
+                @if self.live.is_some() {
+                    noscript { meta http-equiv="refresh" content=(REFRESH_SECONDS); }
+                } @else {
+                    meta http-equiv="refresh" content=(REFRESH_SECONDS);
+                }
+            }
             title { (self.title) " · Fieldmark" }
             link rel="icon" href=(PreEscaped(ICON));
             style { (PreEscaped(STYLE)) }
@@ -118,22 +130,25 @@ fn footer(place: Place) -> Markup {
     }
 }
 
-/// The `Content-Security-Policy` header for every page: nothing loads, nothing runs, the one style
-/// sheet is known by its hash.
+/// The `Content-Security-Policy` header for every page: nothing loads, and nothing runs but the script that
+/// renews a page, which asks only its own node. Script and style sheet are known by their hashes.
 #[must_use]
 pub fn content_security_policy() -> String {
     format!(
-        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action 'self'; base-uri 'none'; \
-         frame-ancestors 'none'",
-        base64(&Sha256::digest(STYLE.as_bytes()))
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; connect-src 'self'; img-src data:; \
+         form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+        base64(&Sha256::digest(STYLE.as_bytes())),
+        base64(&Sha256::digest(LIVE.as_bytes()))
     )
 }
 
-/// The same for a page that carries its policy itself, where `frame-ancestors` has no meaning.
+/// The policy of a page that carries it itself: without scripts, and without `frame-ancestors`, which has
+/// no meaning there.
 fn content_security_policy_of_file() -> String {
-    content_security_policy()
-        .replace("; frame-ancestors 'none'", "")
-        .replace("'self'", "'none'")
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; img-src data:; form-action 'none'; base-uri 'none'",
+        base64(&Sha256::digest(STYLE.as_bytes()))
+    )
 }
 
 /// RFC 4648 §4, with padding.
@@ -173,6 +188,11 @@ mod tests {
         ] {
             assert_eq!(base64(plain.as_bytes()), coded);
         }
+    }
+
+    #[test]
+    fn the_script_cannot_end_its_element_and_names_no_other_machine() {
+        assert!(!LIVE.contains("</") && !LIVE.contains("://") && !LIVE.contains("eval"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use maud::{Markup, html};
 
 use crate::card::card;
 use crate::catalogue::tags;
+use crate::issues;
 use crate::layout::{Document, Place, Section};
 use crate::phase;
 use crate::text::{self, Digits};
@@ -18,6 +19,7 @@ pub fn model(page: &ModelPage) -> Markup {
     let body = html! {
         (head(page))
         (placements(&page.placements))
+        (issues::section(&page.issues))
         section aria-labelledby="use" {
             h2 #use { "Use it" }
             pre tabindex="0" { code { "fieldmark pull " (reference) "\nfieldmark infer " (reference) " --input request.json" } }
@@ -41,6 +43,7 @@ pub fn model(page: &ModelPage) -> Markup {
         title: &reference,
         place: Place::Site(Section::Models),
         refreshes: false,
+        live: Some(&format!("/models/{}/live", page.id)),
         body,
     }
     .render()
@@ -66,6 +69,10 @@ fn head(page: &ModelPage) -> Markup {
             div { dt { "Runtime" } dd { (release.runtime) } }
             div { dt { "Size" } dd { (text::bytes(release.size())) } }
             div { dt { "Published" } dd { (text::time(page.published_at_ms)) } }
+            div {
+                dt { "News" }
+                dd { a.feed href={ "/models/" (page.id) "/feed.atom" } rel="alternate" type="application/atom+xml" { "Atom feed" } }
+            }
             div.wide { dt { "Release record" } dd { code.hash { (page.id) } } }
             div.wide { dt { "Author's identity" } dd { code.hash { (page.author.identity) } } }
         }

@@ -35,6 +35,7 @@ pub fn status(page: &StatusPage) -> Markup {
         title: &page.node,
         place: Place::Site(Section::Other),
         refreshes: false,
+        live: None,
         body,
     }
     .render()
@@ -56,6 +57,7 @@ pub fn not_found(what: &str) -> Markup {
         title: "Not found",
         place: Place::Site(Section::Other),
         refreshes: false,
+        live: None,
         body,
     }
     .render()

@@ -157,7 +157,7 @@ pub(crate) fn day(at_ms: u64) -> Markup {
 }
 
 /// Date and clock of a time, by Howard Hinnant's `civil_from_days`.
-fn utc(at_ms: u64) -> (String, String) {
+pub(crate) fn utc(at_ms: u64) -> (String, String) {
     let minutes = at_ms / 60_000;
     let days = minutes / (24 * 60) + 719_468;
     let (era, day_of_era) = (days / 146_097, days % 146_097);

@@ -1,7 +1,9 @@
 //! What each page shows, as plain values. Times are milliseconds since 1970 in UTC, sizes are bytes.
 
 use fieldmark_node_core::board::{Board, Cell};
+use fieldmark_node_core::news::News;
 use fieldmark_protocol::challenge::Slice;
+use fieldmark_protocol::issue::Environment;
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::{PublicKey, RecordId};
 
@@ -75,6 +77,107 @@ pub struct ModelPage {
     pub versions: Vec<Version>,
     /// Challenges it is entered in.
     pub placements: Vec<Placement>,
+    /// Issues on the model, on this release and its others.
+    pub issues: IssueList,
+}
+
+/// A model's news as a feed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FeedPage<'a> {
+    /// Who owns the model.
+    pub owner: Author,
+    /// Name of the model.
+    pub model: String,
+    /// The release whose page the feed belongs to.
+    pub release: RecordId,
+    /// When that was published.
+    pub published_at_ms: u64,
+    /// `http://host:port` of the pages, if known; links are relative to it.
+    pub base: Option<String>,
+    /// Oldest first.
+    pub items: &'a [News],
+}
+
+/// The issues of a model.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct IssueList {
+    /// What `fieldmark issue open` calls the model.
+    pub reference: String,
+    /// Issues to show, in order.
+    pub issues: Vec<IssueEntry>,
+    /// What is left out of a flood, by author.
+    pub hidden: Vec<Hidden>,
+}
+
+/// One issue in a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssueEntry {
+    /// The Issue record.
+    pub id: RecordId,
+    /// Who reported it.
+    pub author: Author,
+    /// One line.
+    pub title: String,
+    /// Version of the release it is about.
+    pub version: String,
+    /// Slice it was seen on.
+    pub slice: Option<String>,
+    /// The author's clock.
+    pub created_at_ms: u64,
+    /// Whether it is open.
+    pub open: bool,
+}
+
+/// What one author has beyond what is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hidden {
+    /// Whose.
+    pub author: Author,
+    /// How many.
+    pub count: usize,
+}
+
+/// One issue with its comments.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IssuePage {
+    /// The issue.
+    pub issue: IssueEntry,
+    /// `name@version` of its release.
+    pub reference: String,
+    /// The Release record.
+    pub release: RecordId,
+    /// Markdown.
+    pub body: String,
+    /// What it was seen on.
+    pub environment: Option<Environment>,
+    /// The close or reopen in force.
+    pub change: Option<ChangeEntry>,
+    /// Oldest first.
+    pub comments: Vec<CommentEntry>,
+    /// What is left out of a flood, by author.
+    pub hidden: Vec<Hidden>,
+}
+
+/// Who closed or reopened an issue.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeEntry {
+    /// Who.
+    pub by: Author,
+    /// Their clock.
+    pub at_ms: u64,
+}
+
+/// One comment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CommentEntry {
+    /// Who wrote it.
+    pub author: Author,
+    /// Markdown.
+    pub body: String,
+    /// The author's clock.
+    pub created_at_ms: u64,
+    /// Set when it closed (`false`) or reopened (`true`) the issue.
+    pub opens: Option<bool>,
 }
 
 /// Another release of the same model.

@@ -39,6 +39,7 @@ fn gallery() -> Vec<String> {
         pages::standalone(&sample::board()),
         pages::catalogue(&sample::catalogue()).into_string(),
         pages::model(&sample::model()).into_string(),
+        pages::issue(&sample::issue()).into_string(),
         pages::challenges(&sample::challenges()).into_string(),
         pages::status(&sample::status()).into_string(),
         pages::not_found("digits").into_string(),
@@ -46,7 +47,19 @@ fn gallery() -> Vec<String> {
     all
 }
 
+/// The page without the script that renews it, which must be its last element.
+fn without_own_script(page: &str) -> String {
+    let Some((before, script)) = page.rsplit_once("<script>") else {
+        return page.to_owned();
+    };
+    let end = "</script></body></html>";
+    assert!(script.ends_with(end), "the script is not the last element");
+    format!("{before}</body></html>")
+}
+
 fn assert_inert(page: &str) {
+    // The project's own script is the only one, and says nothing that an author wrote.
+    let page = &without_own_script(page);
     for active in ["<script", "<img", "<iframe", "javascript:"] {
         assert!(!page.contains(active), "{active} in {page}");
     }
@@ -120,7 +133,18 @@ fn a_hostile_release_is_escaped_and_its_card_is_inert() {
     model.placements[0].phase = HOSTILE.into();
     model.release.tags = vec![HOSTILE.into()];
     model.release.labels = vec![HOSTILE.into()];
+    model.issues.reference = HOSTILE.into();
+    model.issues.issues[0].title = HOSTILE.into();
+    model.issues.issues[0].slice = Some(HOSTILE.into());
+    model.issues.hidden[0].author.name = Some(HOSTILE.into());
     assert_inert(&pages::model(&model).into_string());
+
+    let mut issue = sample::issue();
+    (issue.body, issue.reference) = (format!("{HOSTILE}\n\n[x](javascript:alert(1))"), HOSTILE.into());
+    issue.issue.title = HOSTILE.into();
+    issue.comments[0].body = HOSTILE.into();
+    issue.comments[0].author.name = Some(HOSTILE.into());
+    assert_inert(&pages::issue(&issue).into_string());
 
     let mut catalogue = sample::catalogue();
     (catalogue.text, catalogue.tag) = (HOSTILE.into(), HOSTILE.into());
@@ -131,10 +155,11 @@ fn a_hostile_release_is_escaped_and_its_card_is_inert() {
 }
 
 #[test]
-fn every_page_is_a_whole_document_without_scripts_or_inline_styles() {
+fn every_page_is_a_whole_document_without_foreign_scripts_or_inline_styles() {
     for page in gallery() {
         assert!(page.starts_with("<!DOCTYPE html><html lang=\"en\">"));
         assert_eq!(page.matches("<h1").count(), 1);
+        let page = without_own_script(&page);
         assert!(!page.contains("<script") && values(&page, "style").is_empty());
         for tag in [
             "div", "section", "svg", "line", "circle", "rect", "table", "tr", "td", "ul", "dl", "p",
@@ -164,7 +189,13 @@ fn ids_are_unique_and_every_label_points_at_one() {
 #[test]
 fn only_what_is_under_way_refreshes_itself() {
     for phase in PHASES {
-        let refreshes = shown(&sample::in_phase(phase)).contains("http-equiv=\"refresh\"");
+        let page = shown(&sample::in_phase(phase));
+        let refreshes = page.contains("<noscript><meta http-equiv=\"refresh\"");
+        assert_eq!(
+            refreshes,
+            page.contains("http-equiv=\"refresh\""),
+            "it reloads beside its script"
+        );
         assert_eq!(
             refreshes,
             ["open", "verifying", "committing", "revealing"].contains(&phase),
@@ -302,8 +333,37 @@ fn tags_become_safe_queries() {
 }
 
 #[test]
-fn the_policy_lets_nothing_load_or_run() {
+fn the_policy_lets_nothing_load_and_one_script_run() {
     let policy = pages::content_security_policy();
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
+    assert!(policy.contains("; script-src 'sha256-") && policy.contains("; connect-src 'self';"));
     assert!(!policy.contains("unsafe"));
+    assert!(!pages::standalone(&sample::board()).contains("script-src"));
+}
+
+#[test]
+fn an_issue_tells_its_state_its_environment_and_who_closed_it() {
+    let page = pages::issue(&sample::issue()).into_string();
+    for words in [
+        "closed",
+        "closed by",
+        "libtorch 2.11.0",
+        "x86_64",
+        "low-light",
+        "closed this",
+        "Fixed in",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(page.contains("<strong>every</strong>"), "Markdown is rendered");
+}
+
+#[test]
+fn a_flood_of_issues_is_told_and_not_shown() {
+    let page = pages::model(&sample::model()).into_string();
+    assert!(
+        page.contains("12 issues more by") && page.contains("collapsed"),
+        "{page}"
+    );
+    assert!(page.contains("1 open, 1 closed"), "{page}");
 }

@@ -6,6 +6,7 @@ use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use fieldmark_blobs::{BlobHash, BlobStore};
 use fieldmark_ledger::catalogue::{self, ReleaseView};
+use fieldmark_ledger::issues;
 use fieldmark_node_core::board::{self, Board};
 use fieldmark_node_core::io::phase_name;
 use fieldmark_pages as pages;
@@ -21,6 +22,7 @@ use fieldmark_protocol::trust::TrustPolicy;
 use super::challenges::{self, Found};
 use super::extract::{Path, Query};
 use super::failure::Failure;
+use super::issues as issue_views;
 use super::models::Search;
 use crate::handle::NodeHandle;
 
@@ -104,6 +106,17 @@ pub(super) async fn model(State(handle): State<NodeHandle>, Path(id): Path<Strin
         model_page(store, view, &blobs, &trust)
     });
     Ok(html(pages::model(&page.await?)).into_response())
+}
+
+/// `GET /issues/{id}`
+pub(super) async fn issue(State(handle): State<NodeHandle>, Path(id): Path<String>) -> Page {
+    let page = super::read(&handle, move |store| {
+        let id = issues::resolve(store, &id)?;
+        let thread = issues::thread(store, &id)?;
+        let thread = thread.ok_or_else(|| Failure::not_found(format!("issue {id}")))?;
+        Ok(issue_views::page(thread))
+    });
+    Ok(html(pages::issue(&page.await?)).into_response())
 }
 
 /// `GET /challenges`
@@ -247,6 +260,7 @@ fn model_page(
         card: card.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()),
         versions: others.iter().filter(other).map(version).collect(),
         placements: placements(store, &view.id, trust)?,
+        issues: issue_views::section(store, &view)?,
         release: view.release,
     })
 }

@@ -135,6 +135,7 @@ fn job_name(job: &Job) -> &'static str {
     match job {
         Job::Evaluate { .. } => "evaluate",
         Job::Fetch { .. } => "fetch",
+        Job::Post(_) => "post",
         Job::Shard { .. } => "shard",
         Job::VerifyInit { .. } => "verify-init",
         Job::Combine { .. } => "combine",

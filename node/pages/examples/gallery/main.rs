@@ -34,6 +34,7 @@ fn all() -> Vec<(&'static str, String)> {
             pages::catalogue(&sample::catalogue()).into_string(),
         ),
         ("model.html", pages::model(&sample::model()).into_string()),
+        ("issue.html", pages::issue(&sample::issue()).into_string()),
         (
             "challenges.html",
             pages::challenges(&sample::challenges()).into_string(),

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use fieldmark_fl::interval::Micro;
 use fieldmark_node_core::board::{Board, Cell, Estimate, Expectation, Fixed, MetricCell, ModelRow, Seat};
 use fieldmark_pages::{
-    Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ModelPage, Placement,
-    ReleaseSummary, StatusPage, Version,
+    Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ChangeEntry, CommentEntry,
+    Hidden, IssueEntry, IssueList, IssuePage, ModelPage, Placement, ReleaseSummary, StatusPage, Version,
 };
 use fieldmark_protocol::challenge::Slice;
 use fieldmark_protocol::id::ContentHash;
+use fieldmark_protocol::issue::Environment;
 use fieldmark_protocol::release::{Artifact, Release, TensorSpec};
 use fieldmark_protocol::{PublicKey, RecordId};
 
@@ -374,6 +375,61 @@ pub(crate) fn model() -> ModelPage {
                 field: None,
             },
         ],
+        issues: IssueList {
+            reference: "North University/digits-augmented".into(),
+            issues: vec![
+                issue_entry("Blurred eights are read as threes", true),
+                closed_issue(),
+            ],
+            hidden: vec![Hidden {
+                author: author("Very Eager"),
+                count: 12,
+            }],
+        },
+    }
+}
+
+fn issue_entry(title: &str, open: bool) -> IssueEntry {
+    IssueEntry {
+        id: id(title),
+        author: author("Atlas Retail"),
+        title: title.into(),
+        version: "2.0.0".into(),
+        slice: Some("low-light".into()),
+        created_at_ms: MARCH,
+        open,
+    }
+}
+
+fn closed_issue() -> IssueEntry {
+    issue_entry("Sevens with a bar are read as ones", false)
+}
+
+pub(crate) fn issue() -> IssuePage {
+    IssuePage {
+        issue: closed_issue(),
+        reference: "digits-augmented@2.0.0".into(),
+        release: id("digits-augmented@2.0.0"),
+        body: "Since 2.0.0 **every** barred seven is a one.\n\n- till 7, at night\n- about 3 in 100".into(),
+        environment: Some(Environment {
+            os: "linux".into(),
+            arch: "x86_64".into(),
+            runtime: "torchscript".into(),
+            runtime_version: "libtorch 2.11.0".into(),
+            device: "cpu".into(),
+            program: "fieldmark 0.1.0".into(),
+        }),
+        change: Some(ChangeEntry {
+            by: author("North University"),
+            at_ms: MARCH + 86_400_000,
+        }),
+        comments: vec![CommentEntry {
+            author: author("North University"),
+            body: "Fixed in 2.0.1: barred sevens were missing from the training set.".into(),
+            created_at_ms: MARCH + 86_400_000,
+            opens: Some(false),
+        }],
+        hidden: vec![],
     }
 }
 
