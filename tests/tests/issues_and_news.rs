@@ -6,7 +6,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -76,7 +76,7 @@ impl Receiver {
         let message = loop {
             let read = stream.read(&mut buffer)?;
             ensure!(read > 0, "cut off");
-            bytes.extend_from_slice(&buffer[..read]);
+            bytes.extend_from_slice(buffer.get(..read).unwrap_or_default());
             let text = String::from_utf8_lossy(&bytes);
             let Some((head, body)) = text.split_once("\r\n\r\n") else {
                 continue;
@@ -89,14 +89,14 @@ impl Receiver {
                 break message;
             }
         };
-        let refuses = *self.refuses.lock().unwrap();
+        let refuses = *locked(&self.refuses);
         let status = if refuses {
             "503 Service Unavailable"
         } else {
             "204 No Content"
         };
         if !refuses {
-            self.got.lock().unwrap().push(message);
+            locked(&self.got).push(message);
         }
         write!(
             stream,
@@ -106,7 +106,7 @@ impl Receiver {
     }
 
     fn messages(&self) -> Vec<Message> {
-        self.got.lock().unwrap().clone()
+        locked(&self.got).clone()
     }
 
     fn wait_for(&self, title: &str) -> Result<Message> {
@@ -114,6 +114,10 @@ impl Receiver {
             Ok(self.messages().into_iter().find(|m| m.body.contains(title)))
         })
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn text<'v>(value: &'v Value, name: &str) -> &'v str {
@@ -237,6 +241,47 @@ fn verify(ada: &Participant, folder: &std::path::Path, message: &Message) -> Res
     Ok(())
 }
 
+/// The receiver is away, something happens, the power fails, and the message comes all the same.
+fn lose_power(
+    nodes: &mut Nodes,
+    ada: &Participant,
+    atlas: &Participant,
+    receiver: &Receiver,
+    id: &str,
+) -> Result<Message> {
+    receiver.wait_for("reopened the issue")?;
+    *locked(&receiver.refuses) = true;
+    atlas.ask(&["issue", "comment", MODEL, id, "--body", "Said into the dark."])?;
+    wait_for_issue(ada, id, true, 4)?;
+    let failed = |nodes: &Nodes| -> Result<Option<()>> {
+        let events = nodes.of("ada")?.0.events()?;
+        Ok(events
+            .iter()
+            .any(|event| text(event, "event") == "delivery-failed")
+            .then_some(()))
+    };
+    until("a delivery to fail", LIMIT, || failed(nodes))?;
+    let before = nodes.kill("ada")?;
+    *locked(&receiver.refuses) = false;
+    nodes.restart(ada, &before)?;
+    let late = receiver.wait_for("Said into the dark.")?;
+    ensure!(late.field("kind")? == "comment", "{late:?}");
+    let mut ids: Vec<String> = receiver
+        .messages()
+        .iter()
+        .map(|m| m.field("id"))
+        .collect::<Result<_>>()?;
+    let sent = ids.len();
+    ids.sort_unstable();
+    ids.dedup();
+    ensure!(
+        ids.len() == 5 && sent == 5,
+        "{sent} messages on {} events",
+        ids.len()
+    );
+    Ok(late)
+}
+
 #[test]
 fn issues_travel_and_subscriptions_tell_them_over_a_power_failure() -> Result<()> {
     let programs = Programs::beside_this_test()?;
@@ -283,38 +328,7 @@ fn issues_travel_and_subscriptions_tell_them_over_a_power_failure() -> Result<()
         "told twice: {again}"
     );
 
-    // The receiver is away, something happens, and the power fails.
-    receiver.wait_for("reopened the issue")?;
-    *receiver.refuses.lock().unwrap() = true;
-    atlas.ask(&["issue", "comment", MODEL, &id, "--body", "Said into the dark."])?;
-    wait_for_issue(ada, &id, true, 4)?;
-    let failed = |nodes: &Nodes| -> Result<Option<()>> {
-        let events = nodes.of("ada")?.0.events()?;
-        Ok(events
-            .iter()
-            .any(|event| text(event, "event") == "delivery-failed")
-            .then_some(()))
-    };
-    until("a delivery to fail", LIMIT, || failed(&nodes))?;
-    let before = nodes.kill("ada")?;
-    *receiver.refuses.lock().unwrap() = false;
-    nodes.restart(ada, &before)?;
-    let late = receiver.wait_for("Said into the dark.")?;
-    ensure!(late.field("kind")? == "comment", "{late:?}");
-    let mut ids: Vec<String> = receiver
-        .messages()
-        .iter()
-        .map(|m| m.field("id"))
-        .collect::<Result<_>>()?;
-    let sent = ids.len();
-    ids.sort_unstable();
-    ids.dedup();
-    ensure!(
-        ids.len() == 5 && sent == 5,
-        "{sent} messages on {} events",
-        ids.len()
-    );
-
+    let late = lose_power(&mut nodes, ada, atlas, &receiver, &id)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
     let signed: u128 = late.header("Fieldmark-Timestamp")?.parse()?;
     ensure!(now.abs_diff(signed) < 60_000, "signed at {signed}, now {now}");
