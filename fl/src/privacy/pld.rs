@@ -7,8 +7,9 @@
 //! rounding of the transform is relative to δ, however small δ is. Everything that is rounded,
 //! wrapped around or cut off is bounded and counted outward; decision 0010 has the argument.
 //!
-//! The grid adapts: it is refined until both bounds agree to [`AGREEMENT`], or [`POINTS_MAX`] is
-//! reached, which makes the bounds wider, never wrong.
+//! The grid adapts: it is refined until both bounds agree to [`AGREEMENT`], or the bound from above
+//! moves so little from grid to grid that its error, which falls with the square of the step, is within
+//! it. Stopping early makes the bounds wider, never wrong.
 
 use super::kind::Kind;
 
@@ -34,7 +35,7 @@ const POINTS_MAX: usize = 1 << 21;
 /// Most mechanisms that differ, in one composition.
 const PARTS_MAX: usize = 64;
 /// Share of δ that may be lost at the ends of losses, over all uses.
-const LOST_SHARE: f64 = 1e-8;
+const LOST_SHARE: f64 = 3e-5;
 
 /// Bounds on the ε at δ.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -81,10 +82,10 @@ pub(crate) fn bounds(parts: &[(Kind, u64)], delta: f64) -> Option<Bounds> {
     };
     loop {
         // The direction with the larger ε counts; the other is refined only while it could be that.
-        let lower = sides.iter().map(|side| side.found.lower).fold(0.0, f64::max);
+        let lower = sides.iter().map(Side::likely).fold(0.0, f64::max);
         let mut refined = false;
         for side in &mut sides {
-            if side.found.upper > lower * (1.0 + AGREEMENT) && side.refine(&pairs, delta) {
+            if side.found.upper > lower && side.refine(&pairs, delta) {
                 refined = true;
             }
         }
@@ -102,6 +103,8 @@ struct Side {
     window: Option<Window>,
     points: usize,
     step: f64,
+    /// About how much too large the upper bound is.
+    excess: f64,
     found: Bounds,
 }
 
@@ -112,6 +115,7 @@ impl Side {
             window: Window::find(pairs, direction, delta, 1.0),
             points: 0,
             step: f64::INFINITY,
+            excess: f64::INFINITY,
             found: Bounds {
                 upper: f64::INFINITY,
                 lower: 0.0,
@@ -131,6 +135,7 @@ impl Side {
             self.points = POINTS_MAX;
             return false;
         }
+        let coarser = (self.step, self.found.upper);
         self.step = step;
         let parts: Option<Vec<(Cells, u64)>> = pairs
             .iter()
@@ -152,9 +157,27 @@ impl Side {
             self.points = points / 2;
             self.step = f64::INFINITY;
         }
+        // Two grids tell the error of the finer one; it is doubled, for it is a guess.
+        let ratio = coarser.0 / step;
+        let fell = (coarser.1 - found.upper).max(0.0);
+        self.excess = if ratio.is_finite() && fell.is_finite() && found.upper.is_finite() {
+            2.0 * fell / (ratio * ratio - 1.0)
+        } else {
+            f64::INFINITY
+        };
         self.found.upper = self.found.upper.min(found.upper);
         self.found.lower = self.found.lower.max(found.lower);
         true
+    }
+
+    /// A value that ε probably has at least.
+    fn likely(&self) -> f64 {
+        let near = self.found.upper - self.excess;
+        if near.is_nan() {
+            self.found.lower
+        } else {
+            near.max(self.found.lower)
+        }
     }
 
     /// The next number of points: the error falls with the square of the step.
@@ -162,13 +185,15 @@ impl Side {
         if self.points == 0 {
             return Some(POINTS_MIN);
         }
-        let gap = (self.found.upper - self.found.lower) / self.found.upper.max(LEAST_OF_INTEREST);
+        let scale = self.found.upper.max(LEAST_OF_INTEREST);
+        let gap = (self.found.upper - self.likely()) / scale;
+        let most = if self.excess.is_finite() { 16 } else { 4 };
         if gap <= AGREEMENT || self.points >= POINTS_MAX {
             return None;
         }
         let mut points = self.points * 2;
         let mut expected = gap / 4.0;
-        while expected > AGREEMENT / 2.0 && points < self.points * 16 {
+        while expected > AGREEMENT / 2.0 && points < self.points * most {
             points *= 2;
             expected /= 4.0;
         }

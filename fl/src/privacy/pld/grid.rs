@@ -39,11 +39,11 @@ pub(super) struct Pmf {
 }
 
 /// The step that puts `points` over the window, a fraction of the lattice of the atoms if there is one,
-/// and not so small that one mechanism would need too many cells.
+/// and not so small that one mechanism would need many more cells than points.
 pub(super) fn step(window: &Window, points: usize, pairs: &[(Pair, u64)]) -> f64 {
     let spread = pairs.iter().map(|(pair, _)| pair.span()).fold(0.0, f64::max);
     let step = (window.high - window.low) / (points.saturating_sub(4).max(1)) as f64;
-    let step = step.max(spread / (CELLS_MAX - 8.0));
+    let step = step.max(spread / (8.0 * points as f64).min(CELLS_MAX - 8.0));
     let lattice = pairs.iter().find_map(|(pair, _)| pair.lattice);
     match lattice {
         Some(lattice) if lattice >= step => lattice / floor(lattice / step),
