@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fieldmark_fl::seal;
 use fieldmark_ledger::store::Overlay;
+use fieldmark_ledger::tasks::TaskView;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError, Topic};
@@ -19,7 +20,7 @@ use fieldmark_protocol::wire;
 
 use crate::compute::Job;
 use crate::io::{CommandError, CommandId, Event, InboundId, JobId, Output, Reply, RequestId, Verdict};
-use crate::rpc;
+use crate::{params, rpc};
 
 /// The node's keys.
 #[derive(Debug, Clone)]
@@ -123,8 +124,13 @@ pub(crate) struct Shared {
     pub(crate) ledger_revision: u64,
     /// Requests and responses between two roles of this very node, which no network carries.
     pub(crate) loopback: VecDeque<Loopback>,
+    /// Whether the parameters of tasks hold, by record id: a record never changes, and looking is costly.
+    sound: BTreeMap<RecordId, Result<(), String>>,
     next_id: u64,
 }
+
+/// Most tasks whose parameters are remembered as checked.
+const SOUND_MAX: usize = 1_024;
 
 /// A message of this node to itself.
 #[derive(Debug)]
@@ -148,6 +154,7 @@ impl Shared {
             connected: BTreeSet::new(),
             ledger_revision: 0,
             loopback: VecDeque::new(),
+            sound: BTreeMap::new(),
             next_id: 0,
         }
     }
@@ -178,6 +185,19 @@ impl<'a> Context<'a> {
             shared,
             fresh: VecDeque::new(),
         }
+    }
+
+    /// Whether sensitivity, noise and promise of a task belong together, or why not.
+    pub(crate) fn sound(&mut self, task: &TaskView) -> Result<(), String> {
+        if let Some(known) = self.shared.sound.get(&task.id) {
+            return known.clone();
+        }
+        if self.shared.sound.len() >= SOUND_MAX {
+            self.shared.sound.clear();
+        }
+        let sound = params::check(&task.task).map(|_| ()).map_err(|error| error.to_string());
+        self.shared.sound.insert(task.id, sound.clone());
+        sound
     }
 
     pub(crate) fn keys(&self) -> &Keys {

@@ -322,7 +322,7 @@ fn stored_state(
 }
 
 /// The task of a committee request, if this node has a helper's seat in it and `peer` leads it.
-fn assigned(ctx: &Context<'_>, peer: PublicKey, task: &[u8], window: u64) -> Answer<(BatchId, Task, usize)> {
+fn assigned(ctx: &mut Context<'_>, peer: PublicKey, task: &[u8], window: u64) -> Answer<(BatchId, Task, usize)> {
     let Ok(batch) = BatchId::from_wire(task, window) else {
         return refused(RefusalCode::Rejected, "the task is not an id");
     };
@@ -336,8 +336,8 @@ fn assigned(ctx: &Context<'_>, peer: PublicKey, task: &[u8], window: u64) -> Ans
     let Some(own) = own else {
         return refused(RefusalCode::Rejected, "this node is not a helper of the task");
     };
-    if let Err(error) = params::check(&view.task) {
-        return refused(RefusalCode::Rejected, &error.to_string());
+    if let Err(error) = ctx.sound(&view) {
+        return refused(RefusalCode::Rejected, &error);
     }
     if ctx.now + SKEW_MS < view.task.opens_at_ms {
         return refused(RefusalCode::Rejected, "the window has not opened");
@@ -350,7 +350,7 @@ fn assigned(ctx: &Context<'_>, peer: PublicKey, task: &[u8], window: u64) -> Ans
 
 /// The same, for steps that come before the conclusion: what they would add is not needed any more.
 fn unconcluded(
-    ctx: &Context<'_>,
+    ctx: &mut Context<'_>,
     peer: PublicKey,
     task: &[u8],
     window: u64,

@@ -25,7 +25,6 @@ use fieldmark_protocol::wire::rpc_response;
 use crate::compute::{Combined, Initiated};
 use crate::context::{Ask, Context};
 use crate::io::{Event, InboundId};
-use crate::params;
 use crate::rpc::RefusalCode;
 use crate::seat::{self, Concluded};
 use inbox::taken;
@@ -66,7 +65,7 @@ impl Leader {
         }
         let phase = ledger_batch::batch(&ctx.view, batch)?.phase;
         let over = matches!(phase, Phase::Released | Phase::Aborted | Phase::Void);
-        if over || params::check(&view.task).is_err() || self.batches.len() >= BATCHES_MAX {
+        if over || ctx.sound(view).is_err() || self.batches.len() >= BATCHES_MAX {
             return Ok(());
         }
         let Some(mut led) = Led::new(&view.task, inbox::count(&ctx.view, batch)?) else {

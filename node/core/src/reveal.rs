@@ -51,7 +51,7 @@ impl Reveal {
     }
 
     pub(crate) fn task(&mut self, ctx: &mut Context<'_>, view: &TaskView) -> Result<(), StoreError> {
-        if view.task.seat(&ctx.node_key()).is_some() && params::check(&view.task).is_ok() {
+        if view.task.seat(&ctx.node_key()).is_some() && ctx.sound(view).is_ok() {
             self.active.insert(view.batch());
             self.advance(ctx, view.batch())?;
         }

@@ -368,9 +368,11 @@ impl World {
         let Ok(rpc_response::Body::Receipt(receipt)) = rpc::response(data) else {
             return;
         };
-        let contributor = asker.part.identity();
+        let asker = asker.part.identity();
         match Receipt::check(receipt, leader.part.node_key()) {
             Ok(receipt) => {
+                // One body may have several identities.
+                let contributor = self.uploads.get(&receipt.report_id).copied().unwrap_or(asker);
                 let before = self
                     .receipts
                     .insert((receipt.batch, contributor), receipt.report_id);
