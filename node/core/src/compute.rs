@@ -359,3 +359,67 @@ fn read_sum(vdaf: &Vdaf, sum: &[u8]) -> Result<AggregateShare, String> {
     }
     vdaf.decode_share(sum).map_err(|e| e.to_string())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldmark_fl::seal;
+    use fieldmark_protocol::report::Report;
+    use fieldmark_protocol::{ReportId, SecretKey};
+
+    const SEATS: u8 = 3;
+
+    /// Own state and all verifier shares of one report.
+    type Started = (Vec<u8>, Vec<Vec<u8>>);
+
+    fn verified() -> (Shape, BatchId, Started) {
+        let shape = crate::params::shape(&crate::testing::task());
+        let batch = BatchId {
+            task: RecordId::new([1; 32]),
+            window: 0,
+        };
+        let node = SecretKey::from_seed(&[5; 32]);
+        let metadata = Metadata {
+            batch,
+            report_id: ReportId::new([2; 16]),
+            contributor: PublicKey::new([3; 32]),
+            node_key: node.public(),
+        };
+        let keys: Vec<_> = (1..=SEATS).map(|seat| seal::keypair(&[seat; 32])).collect();
+        let values = vec![0; Schema::new(&shape.schema).unwrap().len()];
+        let recipients: Vec<[u8; 32]> = keys.iter().map(|(_, public)| *public).collect();
+        let (public, sealed) = shard(&shape, &metadata, &values, &recipients, [6; 32]).unwrap();
+        let report = Report::sign(&node, metadata, public, sealed);
+        let (mut states, mut shares) = (Vec::new(), Vec::new());
+        for (seat, (secret, _)) in (0u8..).zip(&keys) {
+            let own = report.for_seat(usize::from(seat)).unwrap();
+            let started = verify_init(&shape, seat, &[7; 32], secret, &[own]).pop().unwrap();
+            let (state, share) = started.unwrap();
+            states.push(state);
+            shares.push(share);
+        }
+        (shape, batch, (states.swap_remove(0), shares))
+    }
+
+    #[test]
+    fn a_malformed_verifier_share_names_its_seat_and_a_wrong_one_cannot() {
+        let (shape, batch, good) = verified();
+        assert!(combine(&shape, batch, std::slice::from_ref(&good))[0].is_ok());
+        let spoilt = |spoil: &dyn Fn(&mut Vec<u8>)| {
+            let mut spoilt = good.clone();
+            spoil(&mut spoilt.1[2]);
+            combine(&shape, batch, &[spoilt]).pop().unwrap().unwrap_err()
+        };
+        let named = Fault::VerifierShare { seat: 2 };
+        assert_eq!(spoilt(&|share| share.truncate(5)), named);
+        assert_eq!(spoilt(&|share| share.fill(0xff)), named);
+        assert_eq!(spoilt(&|share| share[0] ^= 1), Fault::Proof);
+    }
+
+    #[test]
+    fn a_committee_of_one_computes_nothing() {
+        let (mut shape, batch, good) = verified();
+        shape.aggregators = 1;
+        assert_eq!(combine(&shape, batch, &[good]), [Err(Fault::Proof)]);
+    }
+}

@@ -195,7 +195,9 @@ impl<'a> Context<'a> {
         if self.shared.sound.len() >= SOUND_MAX {
             self.shared.sound.clear();
         }
-        let sound = params::check(&task.task).map(|_| ()).map_err(|error| error.to_string());
+        let sound = params::check(&task.task)
+            .map(|_| ())
+            .map_err(|error| error.to_string());
         self.shared.sound.insert(task.id, sound.clone());
         sound
     }

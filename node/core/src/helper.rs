@@ -322,7 +322,12 @@ fn stored_state(
 }
 
 /// The task of a committee request, if this node has a helper's seat in it and `peer` leads it.
-fn assigned(ctx: &mut Context<'_>, peer: PublicKey, task: &[u8], window: u64) -> Answer<(BatchId, Task, usize)> {
+fn assigned(
+    ctx: &mut Context<'_>,
+    peer: PublicKey,
+    task: &[u8],
+    window: u64,
+) -> Answer<(BatchId, Task, usize)> {
     let Ok(batch) = BatchId::from_wire(task, window) else {
         return refused(RefusalCode::Rejected, "the task is not an id");
     };

@@ -26,8 +26,8 @@ pub mod seat;
 pub mod subscriptions;
 pub mod sync;
 pub mod windows;
-
 #[cfg(test)]
 mod testing;
+
 
 pub use node::{NodeCore, NodeOptions};

@@ -278,4 +278,58 @@ mod tests {
         assert_eq!(Concluded::from_wire(&twice), None);
         assert_eq!(concluded.transcript(batch).count, 2);
     }
+
+    fn metadata(window: u64, contributor: u8) -> Metadata {
+        Metadata {
+            batch: BatchId {
+                task: RecordId::new([1; 32]),
+                window,
+            },
+            report_id: id(7),
+            contributor: PublicKey::new([contributor; 32]),
+            node_key: PublicKey::new([9; 32]),
+        }
+    }
+
+    #[test]
+    fn a_report_id_is_used_once_for_ever() {
+        let mut store = fieldmark_ledger::store::MemoryStore::new();
+        assert!(!id_is_used(&store, &metadata(0, 1)).unwrap());
+        let mut writes = Batch::new();
+        note_id(&mut writes, &metadata(0, 1));
+        fieldmark_protocol::machine::Store::commit(&mut store, &writes).unwrap();
+        // The same report again is no other use.
+        assert!(!id_is_used(&store, &metadata(0, 1)).unwrap());
+        assert!(id_is_used(&store, &metadata(1, 1)).unwrap());
+        assert!(id_is_used(&store, &metadata(0, 2)).unwrap());
+    }
+
+    #[test]
+    fn an_accepted_report_has_a_path_to_the_root_and_another_has_none() {
+        let batch = metadata(0, 1).batch;
+        let concluded = Concluded {
+            accepted: vec![id(1), id(2), id(5)],
+            rejected: BTreeMap::new(),
+        };
+        let inclusion = concluded.inclusion(&id(2)).unwrap();
+        let path: Vec<ContentHash> = inclusion
+            .path
+            .iter()
+            .map(|hash| ContentHash::from_slice(hash).unwrap())
+            .collect();
+        let root = concluded.transcript(batch).report_root;
+        assert!(merkle::verify(&id(2), 1, 3, &path, &root));
+        assert_eq!(concluded.inclusion(&id(3)), None);
+    }
+
+    /// Another derivation would be another key: aggregators of two versions could not verify together.
+    #[test]
+    fn the_verification_key_follows_from_its_shares_in_their_order() {
+        let batch = metadata(0, 1).batch;
+        let (a, b) = ([1; 32], [2; 32]);
+        assert_eq!(joint_key(batch, [&a, &b]), joint_key(batch, [&a, &b]));
+        assert_ne!(joint_key(batch, [&a, &b]), joint_key(batch, [&b, &a]));
+        assert_ne!(key_commitment(batch, 0, &a), key_commitment(batch, 1, &a));
+        assert_ne!(key_commitment(batch, 0, &a), key_commitment(batch, 0, &b));
+    }
 }

@@ -276,3 +276,38 @@ impl Field {
         }
     }
 }
+
+/// A task of three aggregators that belongs to no ledger.
+pub(crate) fn task() -> Task {
+    let key = |byte| PublicKey::new([byte; 32]);
+    let seat = |byte: u8| Aggregator {
+        identity: key(byte),
+        node_key: key(byte + 10),
+        hpke_key: key(byte + 20),
+    };
+    Task {
+        name: "field".into(),
+        committee: vec![seat(1), seat(2), seat(3)],
+        statistics: Statistics {
+            releases: vec![RecordId::new([1; 32])],
+            slices: vec!["clean".into()],
+            records_max: 10,
+            paired: false,
+            calibration: false,
+            extra: Extra::default(),
+        },
+        privacy: Privacy {
+            epsilon_micro: 2_000_000,
+            delta_pico: 1_000_000,
+            sigma_squared: 100,
+            l2_squared: 4,
+        },
+        eligibility: Eligibility::Open,
+        min_batch: 2,
+        reports_expected: 0,
+        opens_at_ms: 0,
+        closes_at_ms: 60_000,
+        window: 0,
+        patience_ms: 0,
+    }
+}

@@ -12,6 +12,7 @@ use fieldmark_protocol::{Kind, Record, RecordId, ReportId, wire};
 use prost::Message;
 
 use super::*;
+use crate::cast::Part;
 use crate::disk::{CONCLUDED, NOISY};
 use crate::journal::Journal;
 use crate::scenario::Scenario;
@@ -272,5 +273,75 @@ fn a_charge_given_back_after_a_release_is_seen() {
         let mut filter = Filter::decode(&bytes).unwrap();
         filter.refund(&charge_id(batch)).unwrap();
         set_filter(company, &filter.encode());
+    });
+}
+
+/// The record that `key` signs next in its log, for `author`.
+fn sign(store: &MemoryStore, part: &Part, kind: Kind, payload: Vec<u8>) -> Record {
+    let prev = log::last(store, &part.node_key()).unwrap();
+    Record::sign(&part.keys.node, part.identity(), prev, kind, payload, 0)
+}
+
+#[test]
+fn an_abort_that_names_nobody_is_seen() {
+    planted("an abort blames somebody else, or nobody", |evidence, batch| {
+        let part = witness(evidence, Role::Aggregator(1)).part.clone();
+        let operator = witness(evidence, Role::Operator);
+        let abort = fieldmark_protocol::aggregation::Abort {
+            batch,
+            reason: fieldmark_protocol::aggregation::AbortReason::Misbehaviour,
+            detail: "it was not me".into(),
+        };
+        let record = sign(&operator.store, &part, Kind::Abort, abort.encode());
+        let log::Ingest::Stored(writes) = log::ingest(&operator.store, &record).unwrap() else {
+            panic!("the abort is the next of its log")
+        };
+        operator.store.commit(&writes).unwrap();
+    });
+}
+
+#[test]
+fn a_malformed_share_that_goes_through_is_seen() {
+    planted("a malformed verifier share was concluded", |evidence, _| {
+        let mut helper = witness(evidence, Role::Aggregator(1)).clone();
+        helper.part.deed = Some(crate::scenario::Deed::MalformedShare);
+        evidence.others.push(helper);
+    });
+}
+
+#[test]
+fn an_honest_aggregator_that_stays_silent_is_seen() {
+    planted("the honest aggregator in seat", |evidence, _| {
+        let operator = witness(evidence, Role::Operator);
+        let records = operator.store.scan_all(Column::Records, &[]).unwrap();
+        let share = records
+            .into_iter()
+            .find(|(_, value)| Record::decode_stored(value).unwrap().header().kind == Kind::AggregateShare);
+        delete(operator, Column::Records, &share.unwrap().0);
+    });
+}
+
+#[test]
+fn a_contributor_that_believes_what_is_not_so_is_seen() {
+    planted("believes Failed of its report", |evidence, _| {
+        let company = witness(evidence, Role::Company(0));
+        let (key, value) = company
+            .store
+            .scan_all(Column::Contributions, b"s")
+            .unwrap()
+            .remove(0);
+        let text = String::from_utf8(value)
+            .unwrap()
+            .replace("\"counted\"", "\"failed\"");
+        put(company, Column::Contributions, &key, text);
+    });
+}
+
+#[test]
+fn a_measurement_in_another_store_is_seen() {
+    planted("holds the measurement of", |evidence, _| {
+        let values = evidence.truth.measured.values().next().unwrap().clone();
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        put(witness(evidence, Role::Relay), Column::Meta, b"stolen", bytes);
     });
 }

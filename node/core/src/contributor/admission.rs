@@ -209,3 +209,39 @@ fn affordable(ctx: &Context<'_>, view: &TaskView, data: &Dataset) -> Result<Verd
     let charged = budgets::charged(&ctx.view, &data.source, id, relation, cost)?;
     Ok(charged.map(|_| data.source.clone()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::task;
+
+    #[test]
+    fn a_task_that_goes_on_in_another_window_is_the_same() {
+        let before = task();
+        let next = Task {
+            window: before.window + 1,
+            opens_at_ms: before.closes_at_ms,
+            closes_at_ms: before.closes_at_ms + 1_000,
+            ..before.clone()
+        };
+        assert_eq!(difference(&before, &next), None);
+    }
+
+    #[test]
+    fn a_task_that_changed_says_how() {
+        let before = task();
+        let changed = |change: &dyn Fn(&mut Task)| {
+            let mut now = Task {
+                window: 1,
+                ..before.clone()
+            };
+            change(&mut now);
+            difference(&before, &now).unwrap()
+        };
+        assert!(changed(&|t| t.privacy.epsilon_micro *= 2).starts_with("epsilon 2 at delta 1e-6 before, 4"));
+        assert_eq!(changed(&|t| t.committee.reverse()), "another committee");
+        assert_eq!(changed(&|t| t.statistics.records_max += 1), "other statistics");
+        assert!(changed(&|t| t.min_batch += 1).starts_with("other rules"));
+        assert_eq!(changed(&|t| t.window = 0), "the same window was posed twice");
+    }
+}
