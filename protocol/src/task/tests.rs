@@ -121,6 +121,8 @@ fn endorsers_and_patience_survive_and_are_bounded() {
     task.eligibility = Eligibility::EndorsedBy([key(9), key(7)].into());
     task.patience_ms = 15_000;
     assert_eq!(Task::decode(&task.encode()).unwrap(), task);
+    let bytes = hex::encode(task.encode());
+    assert!(bytes.ends_with("a0019875"), "field 20 is the patience: {bytes}");
     assert_eq!(
         (task.eligibility.admits(&key(9)), task.due_at_ms()),
         (None, 76_000)
