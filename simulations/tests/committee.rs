@@ -11,11 +11,11 @@ use fieldmark_simulations::scenario::Deed;
 use fieldmark_simulations::{Report, Scenario, run, run_many};
 
 fn scenario(text: &str) -> Scenario {
-    Scenario::parse(text, Path::new("committee.toml")).unwrap()
+    Scenario::parse(text, Path::new("committee.toml")).expect("the scenario is written right")
 }
 
 fn pass(scenario: &Scenario, seed: u64) -> Report {
-    let report = run(scenario, seed).unwrap();
+    let report = run(scenario, seed).expect("a run without a log has no error");
     assert!(
         report.passed,
         "seed {seed}: {:#?}\n{}",
