@@ -25,9 +25,9 @@ pub mod rpc;
 pub mod seat;
 pub mod subscriptions;
 pub mod sync;
-pub mod windows;
 #[cfg(test)]
 mod testing;
+pub mod windows;
 
 
 pub use node::{NodeCore, NodeOptions};

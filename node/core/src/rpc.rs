@@ -82,10 +82,7 @@ mod tests {
             commitment: vec![4; 2],
             ..Default::default()
         };
-        assert_eq!(
-            asked(Body::VerifyKeyShare(commits)),
-            "3a0a0a02010110032202".to_owned() + "0404"
-        );
+        assert_eq!(asked(Body::VerifyKeyShare(commits)), "320a0a020101100322020404");
         let opens = wire::VerifyKeyShare {
             task: task.clone(),
             window,
@@ -94,7 +91,7 @@ mod tests {
         };
         assert_eq!(
             asked(Body::VerifyKeyShare(opens)),
-            "3a0e0a02010110032a0204042a020505"
+            "320e0a02010110032a0204042a020505"
         );
         let init = wire::VerifyInit {
             task: task.clone(),
@@ -103,7 +100,7 @@ mod tests {
             reports: Vec::new(),
             key_shares: vec![vec![7; 2]],
         };
-        assert_eq!(asked(Body::VerifyInit(init)), "420e0a02010110031a02060652020707");
+        assert_eq!(asked(Body::VerifyInit(init)), "3a0e0a02010110031a02060652020707");
         let query = wire::InclusionQuery {
             task,
             window,
