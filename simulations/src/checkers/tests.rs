@@ -304,7 +304,7 @@ fn an_abort_that_names_nobody_is_seen() {
 fn a_malformed_share_that_goes_through_is_seen() {
     planted("a malformed verifier share was concluded", |evidence, _| {
         let mut helper = witness(evidence, Role::Aggregator(1)).clone();
-        helper.part.deed = Some(crate::scenario::Deed::MalformedShare);
+        helper.part.deed = Some(Deed::MalformedShare);
         evidence.others.push(helper);
     });
 }
