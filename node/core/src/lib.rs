@@ -29,5 +29,4 @@ pub mod sync;
 mod testing;
 pub mod windows;
 
-
 pub use node::{NodeCore, NodeOptions};
