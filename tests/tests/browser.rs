@@ -6,7 +6,7 @@ use anyhow::{Result, ensure};
 use fieldmark_tests::{Browser, Programs};
 
 /// A page that greets whoever is named, a moment after the button is pressed or Enter is.
-const PAGE: &str = "data:text/html,<meta name=color-scheme content='light dark'><form id=f><input id=name>\
+const PAGE: &str = "data:text/html,<meta name=viewport content='width=device-width,initial-scale=1'><form id=f><input id=name>\
     <button id=go>Go</button></form><p id=out>nobody</p><div style='width:500px'>wide</div><script>\
     f.onsubmit = e => { e.preventDefault(); \
     setTimeout(() => { out.textContent = 'hello ' + document.getElementById('name').value }, 200) }</script>";
