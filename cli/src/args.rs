@@ -490,6 +490,9 @@ pub(crate) struct Leaderboard {
     /// Read the board under another trust policy than this node's
     #[arg(long, value_name = "FILE")]
     pub(crate) trust_policy: Option<PathBuf>,
+    /// Instead of the board: time its models on this machine with their public samples
+    #[arg(long, conflicts_with_all = ["html", "trust_policy", "wait"])]
+    pub(crate) speed: bool,
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@
 //! | --- | --- |
 //! | `status`, `events`, `shutdown` | `node` |
 //! | `releases`, `releases/{ref}`, `pulls` | [`models`] |
+//! | `challenges/{ref}/speed` | [`challenges`] |
 //! | `infer`, `evaluate` | `runs` |
 //! | `datasets` | `datasets` |
 //! | `budgets`, `budgets/limit` | `budgets` |
@@ -86,6 +87,7 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/challenges/{reference}/join", post(challenges::join))
         .route("/challenges/{reference}/abort", post(challenges::abort))
         .route("/challenges/{reference}/receipt", get(receipts::receipt))
+        .route("/challenges/{reference}/speed", get(challenges::speed))
         .route("/endorsements", post(endorsements::endorse))
         .route("/endorsements/{identity}", get(endorsements::list))
         .route(

@@ -11,6 +11,7 @@ pub mod home;
 pub mod http;
 mod network;
 pub mod package;
+pub mod speed;
 mod run;
 mod sketch;
 pub mod webhook;

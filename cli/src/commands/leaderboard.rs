@@ -21,6 +21,13 @@ const FINAL: [&str; 4] = ["released", "aborted", "void", "disagreement"];
 /// `leaderboard`
 pub(crate) fn leaderboard(global: &Global, args: &Leaderboard, out: &Output) -> anyhow::Result<()> {
     let client = Client::connect(global)?;
+    if args.speed {
+        let found = client.get(&format!(
+            "challenges/{}/speed",
+            encoded(&args.challenge.reference)
+        ))?;
+        return out.result(&found, || speed_text(&found));
+    }
     let policy = args.trust_policy.as_deref().map(home::read_trust).transpose()?;
     let path = format!("challenges/{}/board", encoded(&args.challenge.reference));
     let board = wait(&client, &path, policy.as_ref(), args.wait, out)?;
@@ -82,6 +89,35 @@ fn wait(
         }
         std::thread::sleep(LOOK);
     }
+}
+
+/// How fast the models are here.
+fn speed_text(found: &Value) -> String {
+    let row = |model: &Value| {
+        let number = |key: &str| model.get(key).and_then(Value::as_f64);
+        let ms = |key: &str| number(key).map_or(String::new(), |ms| format!("{ms:.3} ms"));
+        if let Some(error) = model.get("error").and_then(Value::as_str) {
+            return vec![text::short(&text::string(model, "release")), error.to_owned()];
+        }
+        let memory = number("memory_bytes_peak").unwrap_or(0.0) / f64::from(1 << 20);
+        vec![
+            text::string(model, "name"),
+            ms("p50_ms"),
+            ms("p95_ms"),
+            ms("p99_ms"),
+            format!("{memory:.0} MiB"),
+            number("energy_joules").map_or("not readable here".to_owned(), |j| format!("{j:.3} J")),
+        ]
+    };
+    let rows: Vec<Vec<String>> = text::list(found, "models").iter().map(row).collect();
+    format!(
+        "{}\n\nMeasured on this machine with the models' public samples; no part of the board, which is the same \
+         everywhere.",
+        text::table(
+            &["model", "p50", "p95", "p99", "memory", "energy a request"],
+            &rows
+        )
+    )
 }
 
 /// Metrics of all slices and classes together, by model; nothing where there are scores alone.

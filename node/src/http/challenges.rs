@@ -22,6 +22,7 @@ use super::extract::{Body, Path};
 use super::failure::Failure;
 use super::spec::{ChallengeSpec, Plan, PlanOptions};
 use crate::handle::NodeHandle;
+use crate::speed;
 
 /// A challenge in a list.
 #[derive(Debug, Serialize)]
@@ -204,6 +205,25 @@ pub(super) async fn abort(
     let record = super::models::recorded(reply)?;
     Ok(Json(
         json!({ "challenge": found.challenge.id, "task": found.task.id, "abort": record }),
+    ))
+}
+
+/// `GET challenges/{ref}/speed`: how fast the challenge's models are on this machine, each on its public
+/// sample. A model that is not here, or fails, says why. No part of the board.
+pub(super) async fn speed(
+    State(handle): State<NodeHandle>,
+    Path(reference): Path<String>,
+) -> Result<Json<Value>, Failure> {
+    let found = super::read(&handle, move |store| find(store, &reference)).await?;
+    let mut models = Vec::new();
+    for release in &found.task.task.statistics.releases {
+        models.push(match speed::measure(&handle, *release).await {
+            Ok(speed) => serde_json::to_value(speed).map_err(|e| Failure::internal(e.to_string()))?,
+            Err(error) => json!({ "release": release, "error": error.message }),
+        });
+    }
+    Ok(Json(
+        json!({ "challenge": found.challenge.id, "local": true, "models": models }),
     ))
 }
 
