@@ -160,8 +160,8 @@ mod tests {
     fn more_records_tell_more_models_apart() {
         let schema = schema(4);
         let of = |records| separation(&schema, noise(&schema), records, &ASSUMED);
-        let (few, many) = (of(1_000), of(100_000));
-        assert!(few.rank_set > 3.0 && !few.separable());
+        let (few, many) = (of(100), of(100_000));
+        assert!(few.rank_set > 3.5 && !few.separable());
         assert!(many.rank_set < 1.1 && many.separable());
         assert!(many.told_apart < 0.02 && few.told_apart > 0.06);
         assert!((of(5).rank_set - 4.0).abs() < 1e-12);
