@@ -11,9 +11,9 @@ pub mod home;
 pub mod http;
 mod network;
 pub mod package;
-pub mod speed;
 mod run;
 mod sketch;
+pub mod speed;
 pub mod webhook;
 
 pub use handle::{NodeHandle, Ready, Status};
