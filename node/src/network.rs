@@ -66,6 +66,10 @@ pub(crate) fn command(output: Output, counters: &Counters) -> Result<Option<NetC
                 Verdict::Reject => fieldmark_net::Verdict::Reject,
             },
         },
+        Output::Score { peer, score } => NetCommand::Score {
+            peer: *peer.as_bytes(),
+            score: f64::from(score),
+        },
         // An address that does not parse cannot be dialled; its owner has others or none.
         Output::Dial { multiaddr } => match multiaddr.parse() {
             Ok(addr) => NetCommand::Dial { addr },

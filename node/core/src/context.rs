@@ -20,6 +20,7 @@ use fieldmark_protocol::wire;
 
 use crate::compute::Job;
 use crate::io::{CommandError, CommandId, Event, InboundId, JobId, Output, Reply, RequestId, Verdict};
+use crate::limits::{Admission, Limiter, Traffic};
 use crate::{params, rpc};
 
 /// The node's keys.
@@ -126,6 +127,8 @@ pub(crate) struct Shared {
     pub(crate) loopback: VecDeque<Loopback>,
     /// Whether the parameters of tasks hold, by record id: a record never changes, and looking is costly.
     sound: BTreeMap<RecordId, Result<(), String>>,
+    /// How much each peer has asked lately.
+    limiter: Limiter,
     next_id: u64,
 }
 
@@ -155,6 +158,7 @@ impl Shared {
             ledger_revision: 0,
             loopback: VecDeque::new(),
             sound: BTreeMap::new(),
+            limiter: Limiter::new(),
             next_id: 0,
         }
     }
@@ -294,6 +298,18 @@ impl<'a> Context<'a> {
     pub(crate) fn broadcast(&mut self, topic: Topic, body: wire::announcement::Body) {
         let data = wire::Announcement { body: Some(body) }.encode_to_vec();
         self.push(Output::Broadcast { topic, data });
+    }
+
+    /// Counts a message of a peer, and says whether it is within the peer's limits.
+    pub(crate) fn admits(&mut self, peer: PublicKey, traffic: Traffic) -> bool {
+        if peer == self.node_key() {
+            return true;
+        }
+        let (admission, score) = self.shared.limiter.admit(self.now, peer, traffic);
+        if let Some(score) = score {
+            self.push(Output::Score { peer, score });
+        }
+        admission == Admission::Admitted
     }
 
     pub(crate) fn verdict(&mut self, message: [u8; 32], verdict: Verdict) {

@@ -133,6 +133,13 @@ pub enum Output {
         /// Whether it is passed on, and whether its sender is to blame.
         verdict: Verdict,
     },
+    /// Change the score that this node gives a peer: 0 for one that floods nobody, less for one that does.
+    Score {
+        /// Whose.
+        peer: PublicKey,
+        /// Its new value.
+        score: i32,
+    },
     /// Connect to a node.
     Dial {
         /// A libp2p multiaddress.

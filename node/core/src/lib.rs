@@ -17,6 +17,7 @@ pub mod helper;
 pub mod io;
 mod issues;
 pub mod leader;
+pub mod limits;
 pub mod news;
 pub mod node;
 pub mod params;

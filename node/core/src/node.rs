@@ -16,9 +16,10 @@ use crate::compute::JobResult;
 use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
 use crate::helper::Helper;
-use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId};
+use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId, Verdict};
 use crate::issues;
 use crate::leader::Leader;
+use crate::limits::Traffic;
 use crate::reveal::Reveal;
 use crate::rpc::{self, RefusalCode};
 use crate::seat::Concluded;
@@ -150,7 +151,13 @@ impl Parts<'_> {
                 topic,
                 from,
                 data,
-            } => self.sync.gossip(ctx, message, topic, from, &data),
+            } => {
+                if !ctx.admits(from, Traffic::Gossip) {
+                    ctx.verdict(message, Verdict::Ignore);
+                    return Ok(());
+                }
+                self.sync.gossip(ctx, message, topic, from, &data)
+            }
             Input::Request { peer, inbound, data } => self.request(ctx, peer, inbound, &data),
             Input::Response { request, result } => self.response(ctx, request, result),
             Input::Done { job, result } => self.done(ctx, job, result),
@@ -166,7 +173,13 @@ impl Parts<'_> {
         inbound: InboundId,
         data: &[u8],
     ) -> Result<(), StoreError> {
-        let Ok(body) = rpc::request(data) else {
+        let body = rpc::request(data);
+        let traffic = body.as_ref().map_or(Traffic::Malformed, Traffic::of);
+        if !ctx.admits(peer, traffic) {
+            ctx.refuse(inbound, RefusalCode::Retry, "too many requests; come again later");
+            return Ok(());
+        }
+        let Ok(body) = body else {
             ctx.refuse(inbound, RefusalCode::Rejected, "the request does not decode");
             return Ok(());
         };
