@@ -51,6 +51,7 @@ const BLOBS: &str = "fieldmark-blobs";
 const PAGES: &str = "fieldmark-pages";
 const CLI: &str = "fieldmark-cli";
 const SIMULATIONS: &str = "fieldmark-simulations";
+const FUZZ: &str = "fieldmark-fuzz";
 const TESTS: &str = "fieldmark-tests";
 const XTASK: &str = "xtask";
 
@@ -80,6 +81,7 @@ const LAYERS: &[Layer] = &[
     layer(PAGES, "node/pages", &[BELOW_ROOMS]),
     layer(NODE, "node", &[BELOW_ROOMS, ROOMS]),
     layer(SIMULATIONS, "simulations", &[BELOW_CORE, &[CORE]]),
+    layer(FUZZ, "fuzz", &[BELOW_CORE, &[CORE, DATA, SIMULATIONS]]),
     layer(CLI, "cli", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS]]),
     layer(TESTS, "tests", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS, CLI]]),
     layer(XTASK, "xtask", &[&[TESTS]]),
@@ -140,7 +142,7 @@ const BANS: &[Ban] = &[
         why: "only the runner is linked against libtorch",
     },
     Ban {
-        scope: Scope::Only(&[SIMULATIONS, DATA, RUNNER, LAUNCHER, PAGES]),
+        scope: Scope::Only(&[SIMULATIONS, DATA, FUZZ, RUNNER, LAUNCHER, PAGES]),
         crates: &["libp2p", "quinn", "librocksdb-sys"],
         why: "only the node's shells speak to the network and the store",
     },

@@ -17,6 +17,7 @@ use clap::{Parser, Subcommand};
 mod bench;
 mod cache;
 mod demo;
+mod fuzz;
 mod layers;
 mod lint;
 mod process;
@@ -49,6 +50,8 @@ enum Command {
     Layers,
     /// Run many seeds of a simulation scenario
     Sim(sim::Options),
+    /// Give the decoders mutated bytes
+    Fuzz(fuzz::Options),
     /// Measure against named baselines
     Bench(bench::Options),
 }
@@ -69,6 +72,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Lint => lint::run(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Layers => layers::run(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Sim(options) => sim::run(&workspace, &options),
+        Command::Fuzz(options) => fuzz::run(&workspace, &options),
         Command::Bench(options) => bench::run(&workspace, &options),
     }
 }

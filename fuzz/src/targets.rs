@@ -1,0 +1,159 @@
+//! The targets, by what they decode.
+
+mod files;
+mod machine;
+mod samples;
+mod shares;
+mod wire;
+
+/// A decoder under test.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it reads, for people.
+    pub about: &'static str,
+    /// Must return for whatever bytes.
+    pub run: fn(&[u8]),
+    /// Inputs to start from; the first ones are well formed.
+    pub known: fn() -> Vec<Vec<u8>>,
+}
+
+const fn named(
+    name: &'static str,
+    about: &'static str,
+    run: fn(&[u8]),
+    known: fn() -> Vec<Vec<u8>>,
+) -> Target {
+    Target {
+        name,
+        about,
+        run,
+        known,
+    }
+}
+
+/// Every target.
+pub const TARGETS: &[Target] = &[
+    named(
+        "record",
+        "a signed record as sent and as stored",
+        wire::record,
+        samples::records,
+    ),
+    named(
+        "header",
+        "a record's signed header",
+        wire::header,
+        samples::headers,
+    ),
+    named(
+        "payload",
+        "the payload of a record, by its kind",
+        wire::payload,
+        samples::payloads,
+    ),
+    named("fork", "a proof of equivocation", wire::fork, samples::forks),
+    named(
+        "address",
+        "where a node is reached",
+        wire::address,
+        samples::addresses,
+    ),
+    named(
+        "certificate",
+        "a node's certificate",
+        wire::certificate,
+        samples::certificates,
+    ),
+    named("release", "a release", wire::release, samples::releases),
+    named("task", "a task", wire::task, samples::tasks),
+    named("challenge", "a challenge", wire::challenge, samples::challenges),
+    named(
+        "transcript",
+        "what an aggregator accepted",
+        wire::transcript,
+        samples::transcripts,
+    ),
+    named(
+        "committee",
+        "commitment, share, aggregate and abort",
+        wire::committee,
+        samples::committee,
+    ),
+    named(
+        "report",
+        "a sealed report, whole and by seat",
+        wire::report,
+        samples::reports,
+    ),
+    named("receipt", "a leader's receipt", wire::receipt, samples::receipts),
+    named(
+        "rpc-request",
+        "a request between nodes",
+        wire::request,
+        samples::requests,
+    ),
+    named(
+        "rpc-response",
+        "a response between nodes",
+        wire::response,
+        samples::responses,
+    ),
+    named(
+        "announcement",
+        "a gossip message",
+        wire::announcement,
+        samples::announcements,
+    ),
+    named(
+        "runner",
+        "frames between node and runner",
+        wire::runner,
+        samples::runner,
+    ),
+    named("seal", "a sealed share", shares::seal, shares::sealed),
+    named(
+        "input-share",
+        "public and input share at an aggregator",
+        shares::input,
+        shares::inputs,
+    ),
+    named(
+        "verifier-share",
+        "verifier shares and messages",
+        shares::verifier,
+        shares::verifiers,
+    ),
+    named(
+        "state",
+        "stored verification states and sums",
+        shares::state,
+        shares::states,
+    ),
+    named("budget", "a stored privacy filter", files::budget, files::budgets),
+    named("manifest", "fieldmark.toml", files::manifest, files::manifests),
+    named("card", "a model card", files::card, files::cards),
+    named("trust-policy", "trust.toml", files::trust, files::trusts),
+    named(
+        "scenario",
+        "a simulation's scenario.toml",
+        files::scenario,
+        files::scenarios,
+    ),
+    named("csv", "a CSV dataset", files::csv, files::csvs),
+    named("npz", "an NPZ dataset as a file", files::npz, files::npzs),
+    named("npy", "one array of an NPZ dataset", files::npy, files::npys),
+    named(
+        "machine",
+        "a whole node: requests, gossip, responses",
+        machine::run,
+        machine::known,
+    ),
+];
+
+/// The target with this name.
+#[must_use]
+pub fn target(name: &str) -> Option<&'static Target> {
+    TARGETS.iter().find(|target| target.name == name)
+}
