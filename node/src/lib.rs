@@ -3,7 +3,7 @@
 //! [`run()`] opens a data folder ([`home`]), starts the network, the blob plane, the runners and HTTP, and
 //! gives one dedicated thread the machines and the store. The shells translate and decide nothing.
 
-mod core_thread;
+pub mod core_thread;
 mod downloads;
 pub mod evaluate;
 pub mod handle;

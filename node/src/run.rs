@@ -24,8 +24,8 @@ use crate::handle::{NodeHandle, Parts, Ready};
 use crate::home::{Home, Role};
 use crate::{core_thread, downloads, http, network, webhook};
 
-/// Jobs worked on at a time; others wait.
-const JOBS_MAX: usize = 4;
+/// Evaluations and downloads worked on at a time; others wait.
+const PORTS_MAX: usize = 4;
 /// Time that requests under way are given when the node ends.
 const DRAIN: Duration = Duration::from_millis(200);
 
@@ -347,6 +347,23 @@ fn core_options(home: &Home) -> Result<NodeOptions, NodeError> {
     })
 }
 
+/// What is worked on at a time. Pure jobs have a slot for each core: more would only hold more memory, and
+/// none waits for a model or a download.
+struct Slots {
+    ports: Semaphore,
+    pure: Semaphore,
+}
+
+impl Slots {
+    fn new() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            ports: Semaphore::new(PORTS_MAX),
+            pure: Semaphore::new(cores),
+        }
+    }
+}
+
 /// Does what the machines ask for, until they end.
 async fn dispatch(
     handle: NodeHandle,
@@ -355,7 +372,7 @@ async fn dispatch(
     endpoint: BlobEndpoint,
     inputs: mpsc::Sender<Input>,
 ) {
-    let slots = Arc::new(Semaphore::new(JOBS_MAX));
+    let slots = Arc::new(Slots::new());
     let mut jobs = JoinSet::new();
     let mut alarm: Option<tokio::task::AbortHandle> = None;
     while let Some(output) = outputs.recv().await {
@@ -405,17 +422,14 @@ async fn dispatch(
 }
 
 /// Runs one job; `None` only when the node ends meanwhile.
-async fn work_on(
-    job: Job,
-    handle: &NodeHandle,
-    endpoint: &BlobEndpoint,
-    slots: &Semaphore,
-) -> Option<JobResult> {
+async fn work_on(job: Job, handle: &NodeHandle, endpoint: &BlobEndpoint, slots: &Slots) -> Option<JobResult> {
     // A receiver that is slow to answer holds up no evaluation.
     if let Job::Post(post) = job {
         return Some(JobResult::Posted(webhook::post(post).await));
     }
-    let _slot = slots.acquire().await.ok()?;
+    let port = matches!(job, Job::Evaluate { .. } | Job::Fetch { .. });
+    let of = if port { &slots.ports } else { &slots.pure };
+    let _slot = of.acquire().await.ok()?;
     Some(match job {
         Job::Evaluate {
             dataset,

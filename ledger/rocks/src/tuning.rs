@@ -16,6 +16,12 @@ pub const LOG_BYTES_MAX: u64 = 16 << 20;
 /// Most files kept open.
 pub const OPEN_FILES_MAX: i32 = 128;
 
+/// Values from this size on are kept in files of their own and not rewritten whenever their column is
+/// compacted: long reports that wait to be verified. 32 KiB, the length of the longest record.
+pub const BLOB_BYTES_MIN: u64 = 32 << 10;
+/// Size of such a file. 64 MiB; one goes when nothing in it is needed.
+pub const BLOB_FILE_BYTES: u64 = 64 << 20;
+
 /// Options of the database.
 pub(crate) fn database() -> Options {
     let mut options = Options::default();
@@ -53,6 +59,10 @@ pub(crate) fn column(cache: &Cache) -> Options {
     options.set_write_buffer_size(WRITE_BUFFER_BYTES);
     options.set_arena_block_size(ARENA_BYTES);
     options.set_max_write_buffer_number(2);
+    options.set_enable_blob_files(true);
+    options.set_min_blob_size(BLOB_BYTES_MIN);
+    options.set_blob_file_size(BLOB_FILE_BYTES);
+    options.set_enable_blob_gc(true);
     options
 }
 
