@@ -146,7 +146,7 @@ fn array(descr: &str, shape: &str, values: &[u8]) -> Vec<u8> {
 }
 
 fn archive(features: &[u8]) -> Option<Vec<u8>> {
-    let ids = array("<U2", "(2,)", b"r\0\0\01\0\0\0r\0\0\02\0\0\0");
+    let ids = array("<U2", "(2,)", b"r\0\0\x001\0\0\0r\0\0\x002\0\0\0");
     let slices = array("<U1", "(2,)", b"c\0\0\0c\0\0\0");
     let labels = array("<i8", "(2,)", &[0; 16]);
     let mut writer = zip::ZipWriter::new(Cursor::new(Vec::new()));
