@@ -1,6 +1,12 @@
 //! A committee with more reports than are under way at a time: each counts once, also when the leader is
 //! killed in between; and a peer that floods it gets nothing but refusals.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "helpers of tests fail by panicking"
+)]
+
 use std::collections::{BTreeMap, VecDeque};
 
 use fieldmark_fl::privacy::{Delta, Epsilon, calibrate};
