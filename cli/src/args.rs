@@ -8,7 +8,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+mod feedback;
 pub(crate) mod privacy;
+
+pub(crate) use feedback::{Feedback, FeedbackAction, Label};
 
 /// Publish, run and compare models on private data; see how they do in the field.
 #[derive(Debug, Parser)]
@@ -94,6 +97,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fieldmark infer digits-cnn --input image.json\n  fieldmark infer models/digits-cnn --input images.npy"
     )]
     Infer(Infer),
+    /// Say what served predictions should have been, on a small page
+    #[command(after_help = "Examples:\n  fieldmark label\n  fieldmark label --list --uncertain --json")]
+    Label(Label),
+    /// The truth about served predictions
+    Feedback(Feedback),
     /// Compare releases on a private dataset; nothing leaves, no budget is spent
     #[command(after_help = "Example:\n  fieldmark evaluate digits-cnn digits-mlp --dataset ward-7")]
     Evaluate(Evaluate),

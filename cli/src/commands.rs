@@ -6,6 +6,7 @@ pub(crate) mod datasets;
 pub(crate) mod doctor;
 pub(crate) mod endorse;
 pub(crate) mod evaluate;
+pub(crate) mod feedback;
 pub(crate) mod home;
 pub(crate) mod infer;
 pub(crate) mod issues;

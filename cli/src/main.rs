@@ -48,6 +48,8 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Show(args) => commands::models::show(global, args, out),
         Command::Pull(args) => commands::models::pull(global, args, out),
         Command::Infer(args) => commands::infer::infer(global, args, out),
+        Command::Label(args) => commands::feedback::label(global, args, out),
+        Command::Feedback(args) => commands::feedback::feedback(global, args, out),
         Command::Evaluate(args) => commands::evaluate::evaluate(global, args, out),
         Command::Dataset(args) => commands::datasets::dataset(global, args, out),
         Command::Budget(args) => commands::budgets::budget(global, args, out),

@@ -313,6 +313,7 @@ pub(crate) fn task(releases: &[RecordId], nodes: &[Signer]) -> Task {
         },
         eligibility: Eligibility::Open,
         patience_ms: 0,
+        recurrence: None,
         min_batch: 3,
         reports_expected: 0,
         opens_at_ms: 1000,

@@ -12,6 +12,7 @@ use fieldmark_node_core::io::{CommandError, Dataset};
 use fieldmark_node_core::{blobs, datasets};
 use fieldmark_node_data::Source;
 use fieldmark_protocol::RecordId;
+use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Extra;
 use fieldmark_supervisor::{
@@ -22,6 +23,7 @@ use serde_json::json;
 use crate::handle::NodeHandle;
 
 mod judge;
+mod served;
 
 use judge::Question;
 
@@ -309,11 +311,15 @@ fn find(node: &NodeHandle, name: &str) -> Result<Dataset, CommandError> {
 /// The `Evaluate` port: the values of the task's statistics, summed chunk by chunk.
 pub(crate) async fn measure(
     node: &NodeHandle,
-    releases: &[RecordId],
-    dataset: &str,
+    batch: BatchId,
+    (releases, dataset): (&[RecordId], &str),
     slices: &[String],
     (schema, extra): (&SchemaParams, &Extra),
 ) -> Result<Vec<u64>, CommandError> {
+    let members = served::members(&node.store, batch)?;
+    if !members.is_empty() {
+        return served::measure(&node.store, &members, slices.len(), (schema, extra));
+    }
     let data = find(node, dataset)?;
     let invalid = |e: &dyn std::fmt::Display| CommandError::new("invalid", e.to_string());
     let schema = Schema::new(schema).map_err(|e| invalid(&e))?;

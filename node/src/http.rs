@@ -12,10 +12,12 @@
 //! | `releases`, `releases/{ref}`, `pulls` | [`models`] |
 //! | `challenges/{ref}/speed` | [`challenges`] |
 //! | `infer`, `evaluate` | `runs` |
-//! | `datasets` | `datasets` |
 //! | `budgets`, `budgets/limit` | `budgets` |
 //! | `subscriptions`, `subscriptions/{id}`, `…/news`, `…/confirm`, `models/{ref}/news` | [`subscriptions`] |
 //! | `models/{ref}/issues`, `issues/{id}`, `…/comments` | [`issues`] |
+//! | `feedback`, `served`, `served/forget` | `served`, which also serves the page `/label` |
+//! | `windows`, `challenges/{ref}/enrol` | `windows` |
+//! | `datasets` | `datasets` |
 //! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board`, `…/board.html` | [`challenges`] |
 
 pub mod challenges;
@@ -36,6 +38,8 @@ mod node;
 mod pages;
 mod receipts;
 mod runs;
+mod served;
+mod windows;
 
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{delete, get, post};
@@ -78,6 +82,11 @@ pub fn api(handle: NodeHandle) -> Router {
             "/infer",
             post(runs::infer).layer(DefaultBodyLimit::max(INFER_BYTES_MAX)),
         )
+        .route("/served", get(served::list))
+        .route("/served/forget", post(served::forget))
+        .route("/feedback", post(served::feedback))
+        .route("/windows", get(windows::list))
+        .route("/challenges/{reference}/enrol", post(windows::enrol))
         .route("/evaluate", post(runs::evaluate))
         .route("/datasets", get(datasets::list).post(datasets::add))
         .route("/budgets", get(budgets::list))
@@ -102,11 +111,16 @@ pub fn api(handle: NodeHandle) -> Router {
         .method_not_allowed_fallback(|| async {
             Failure::invalid("this path of the API does not take this method")
         });
-    Router::new()
+    let guarded = Router::new()
         .nest("/api/v1", routes)
         .fallback(|| async { Failure::not_found("the API is under /api/v1") })
+        .layer(middleware::from_fn_with_state(guard.clone(), guard::check));
+    // The page holds no data: it asks the API with the token that only its owner gives it.
+    let page = Router::new()
+        .route("/label", get(served::page))
+        .layer(middleware::from_fn(guard::local_only));
+    page.merge(guarded)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn_with_state(guard, guard::check))
         .with_state(handle)
 }
 

@@ -342,6 +342,7 @@ fn core_options(home: &Home) -> Result<NodeOptions, NodeError> {
             epsilon_max: home.config.epsilon_max,
             delta_max: home.config.delta_max,
             records_max: home.config.records_max,
+            keeping: home.config.serving.keeping(),
         },
         seed,
     })
@@ -432,15 +433,15 @@ async fn work_on(job: Job, handle: &NodeHandle, endpoint: &BlobEndpoint, slots: 
     let _slot = of.acquire().await.ok()?;
     Some(match job {
         Job::Evaluate {
+            batch,
             dataset,
             releases,
             slices,
             schema,
             extra,
-            ..
         } => {
             let asked = (&schema, &extra);
-            let result = evaluate::measure(handle, &releases, &dataset, &slices, asked).await;
+            let result = evaluate::measure(handle, batch, (&releases, &dataset), &slices, asked).await;
             JobResult::Evaluated(result.map_err(|e| e.message))
         }
         Job::Fetch {

@@ -124,6 +124,11 @@ id!(
     ReportId,
     16
 );
+id!(
+    /// The random id of a prediction that a node served. It never leaves the node but to who asked.
+    ServedId,
+    16
+);
 
 impl ContentHash {
     /// Hashes `bytes`.

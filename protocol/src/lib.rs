@@ -26,6 +26,6 @@ pub mod trust;
 pub mod webhook;
 
 pub use fieldmark_proto::v1 as wire;
-pub use id::{RecordId, ReportId};
+pub use id::{RecordId, ReportId, ServedId};
 pub use key::{PublicKey, SecretKey};
 pub use record::{Kind, Record};

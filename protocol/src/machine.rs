@@ -29,13 +29,15 @@ pub enum Column {
     Datasets,
     /// Downloads under way.
     Downloads,
+    /// Predictions this node served, and the truth about them.
+    Served,
     /// Format version and this node's own settings.
     Meta,
 }
 
 impl Column {
     /// Every column.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Records,
         Self::Logs,
         Self::Heads,
@@ -47,6 +49,7 @@ impl Column {
         Self::Budgets,
         Self::Datasets,
         Self::Downloads,
+        Self::Served,
         Self::Meta,
     ];
 
@@ -65,6 +68,7 @@ impl Column {
             Self::Budgets => "budgets",
             Self::Datasets => "datasets",
             Self::Downloads => "downloads",
+            Self::Served => "served",
             Self::Meta => "meta",
         }
     }

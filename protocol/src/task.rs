@@ -12,8 +12,10 @@ use crate::text::{self, TextError};
 use crate::{PublicKey, wire};
 
 mod convert;
+mod recurrence;
 mod statistics;
 
+pub use recurrence::{PERIOD_MS, Recurrence, WINDOWS_MAX};
 pub use statistics::{
     BINS_MAX, CLASSES_MAX, Extra, GROUPS_MAX, ScoreKind, Statistic, Statistics, TARGET_MICRO_MAX, TargetRange,
 };
@@ -230,6 +232,8 @@ pub struct Task {
     pub window: u64,
     /// How long the committee may take after the close, in milliseconds; 0: [`PATIENCE_MS`].
     pub patience_ms: u64,
+    /// How it comes again; `None` for a task of its own.
+    pub recurrence: Option<Recurrence>,
 }
 
 impl Task {
@@ -322,6 +326,9 @@ impl Task {
             )?;
         }
         let length = self.closes_at_ms.saturating_sub(self.opens_at_ms);
+        if let Some(recurrence) = &self.recurrence {
+            recurrence.check(self.window, length)?;
+        }
         range("the window's length in milliseconds", 1, WINDOW_MS_MAX, length)
     }
 

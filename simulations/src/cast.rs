@@ -136,6 +136,7 @@ impl Part {
             epsilon_max: 20.0,
             delta_max: 0.0,
             records_max: 0,
+            ..Policy::default()
         };
         NodeOptions {
             keys: self.keys.clone(),

@@ -283,6 +283,7 @@ impl Script {
             closes_at_ms,
             window: 0,
             patience_ms: self.plan.patience_ms,
+            recurrence: None,
         };
         match privacy(&self.plan, &task) {
             Ok(privacy) => task.privacy = privacy,

@@ -21,6 +21,7 @@ use fieldmark_protocol::wire;
 use crate::compute::Job;
 use crate::io::{CommandError, CommandId, Event, InboundId, JobId, Output, Reply, RequestId, Verdict};
 use crate::limits::{Admission, Limiter, Traffic};
+use crate::served::Keeping;
 use crate::{params, rpc};
 
 /// The node's keys.
@@ -47,6 +48,8 @@ pub struct Policy {
     pub delta_max: f64,
     /// Most source records that a report to such a task may count; 0: any number.
     pub records_max: u32,
+    /// What becomes of served predictions.
+    pub keeping: Keeping,
 }
 
 /// Why a request was sent.

@@ -90,7 +90,9 @@ pub struct Contribution {
 }
 
 impl Contribution {
-    fn batch(&self) -> BatchId {
+    /// The batch it is for.
+    #[must_use]
+    pub fn batch(&self) -> BatchId {
         BatchId {
             task: self.task,
             window: self.window,

@@ -13,11 +13,12 @@ use fieldmark_protocol::machine::{Batch, Topic};
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::task::Task;
 use fieldmark_protocol::trust::TrustPolicy;
-use fieldmark_protocol::{PublicKey, RecordId, ReportId};
+use fieldmark_protocol::{PublicKey, RecordId, ReportId, ServedId};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::{Job, JobResult};
 use crate::news::News;
+use crate::served::{Answer, Prediction};
 use crate::subscriptions::Channel;
 
 /// Names a request this node sent, until its response.
@@ -260,6 +261,36 @@ pub enum Command {
         /// Their ids.
         items: Vec<ContentHash>,
     },
+    /// Keep what a release answered.
+    Serve {
+        /// The Release record.
+        release: RecordId,
+        /// Its answers.
+        answers: Vec<Answer>,
+    },
+    /// Report the real use of a feedback window's release in this window's series, from the next one on.
+    Enrol {
+        /// The Task record of any window of the series.
+        task: RecordId,
+        /// ε of the budget for what the release serves.
+        epsilon: f64,
+        /// δ of the same budget.
+        delta: f64,
+    },
+    /// The truth about a served prediction.
+    Label {
+        /// Which one.
+        request_id: ServedId,
+        /// A label of its release.
+        label: String,
+        /// Whether it was given in the least-certain-first order.
+        local: bool,
+    },
+    /// Forget what was served before this time.
+    Forget {
+        /// Milliseconds since 1970.
+        before_ms: u64,
+    },
     /// The owner changed whom it trusts.
     Trust(TrustPolicy),
     /// Fetch a release's artifacts.
@@ -289,6 +320,12 @@ pub enum Reply {
         /// Whether it stood before.
         known: bool,
     },
+    /// Predictions were kept under these ids; none when the owner keeps none.
+    Served(Vec<ServedId>),
+    /// The prediction as it is kept now.
+    Labelled(Box<Prediction>),
+    /// This many predictions were forgotten.
+    Forgotten(u64),
     /// The node takes part.
     Joined,
     /// Every artifact is here.

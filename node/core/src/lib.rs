@@ -13,21 +13,25 @@ pub mod context;
 pub mod contributor;
 pub mod datasets;
 pub mod driver;
+pub mod feedback;
 pub mod helper;
 pub mod io;
 mod issues;
 pub mod leader;
 pub mod limits;
+#[cfg(test)]
+mod lone_node;
 pub mod news;
 pub mod node;
 pub mod params;
 pub mod reveal;
 pub mod rpc;
 pub mod seat;
+pub mod served;
 pub mod subscriptions;
 pub mod sync;
+
 #[cfg(test)]
 mod testing;
-pub mod windows;
 
 pub use node::{NodeCore, NodeOptions};

@@ -15,6 +15,7 @@ use crate::blobs::Blobs;
 use crate::compute::JobResult;
 use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
+use crate::feedback::Feedback;
 use crate::helper::Helper;
 use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId, Verdict};
 use crate::issues;
@@ -57,6 +58,7 @@ pub struct NodeCore {
     helper: Helper,
     reveal: Reveal,
     subscriptions: Subscriptions,
+    feedback: Feedback,
 }
 
 impl NodeCore {
@@ -75,6 +77,7 @@ impl NodeCore {
             helper: Helper::default(),
             reveal: Reveal::default(),
             subscriptions: Subscriptions::default(),
+            feedback: Feedback::default(),
         }
     }
 
@@ -93,6 +96,7 @@ impl NodeCore {
             helper: &mut self.helper,
             reveal: &mut self.reveal,
             subscriptions: &mut self.subscriptions,
+            feedback: &mut self.feedback,
         };
         let mut ctx = Context::new(now, store, &mut self.shared);
         parts.route(&mut ctx, input)?;
@@ -123,6 +127,7 @@ struct Parts<'a> {
     helper: &'a mut Helper,
     reveal: &'a mut Reveal,
     subscriptions: &'a mut Subscriptions,
+    feedback: &'a mut Feedback,
 }
 
 impl Parts<'_> {
@@ -134,6 +139,7 @@ impl Parts<'_> {
                 self.leader.start(ctx)?;
                 self.reveal.start(ctx)?;
                 self.subscriptions.start(ctx)?;
+                self.feedback.start(ctx)?;
                 self.contributor.start(ctx, self.blobs)
             }
             Input::Listening { multiaddrs, blobs } => self.sync.announce(ctx, multiaddrs, blobs),
@@ -283,6 +289,14 @@ impl Parts<'_> {
             Command::ConfirmNews { subscription, items } => {
                 self.subscriptions.confirm(ctx, subscription, &items)?
             }
+            Command::Serve { release, answers } => crate::served::serve(ctx, release, answers)?,
+            Command::Label {
+                request_id,
+                label,
+                local,
+            } => crate::served::label(ctx, request_id, label, local)?,
+            Command::Forget { before_ms } => crate::served::forget(ctx, before_ms)?,
+            Command::Enrol { task, epsilon, delta } => self.feedback.enrol(ctx, task, (epsilon, delta))?,
             Command::Trust(trust) => {
                 ctx.shared.policy.trust = trust;
                 self.subscriptions.look_again();
@@ -319,6 +333,7 @@ impl Parts<'_> {
             {
                 self.leader.task(ctx, &task)?;
                 self.reveal.task(ctx, &task)?;
+                self.feedback.task(ctx, &task)?;
             }
             if let Some(batch) = concerns(&record) {
                 self.batch_moved(ctx, batch)?;
@@ -339,6 +354,7 @@ impl Parts<'_> {
         self.blobs.tick(ctx)?;
         self.leader.tick(ctx)?;
         self.subscriptions.tick(ctx)?;
+        self.feedback.tick(ctx, self.contributor, self.blobs)?;
         for batch in self.reveal.active() {
             if self.reveal.advance(ctx, batch)? {
                 self.leader.ended(&batch);
@@ -357,6 +373,7 @@ impl Parts<'_> {
             self.leader.deadline(),
             self.contributor.deadline(),
             self.subscriptions.deadline(revision),
+            self.feedback.deadline(),
         ];
         each.into_iter().min().unwrap_or(u64::MAX)
     }

@@ -230,6 +230,7 @@ impl Field {
             opens_at_ms: 1000,
             closes_at_ms: 2000,
             patience_ms: 0,
+            recurrence: None,
             window: 0,
         }
     }
@@ -309,5 +310,6 @@ pub(crate) fn task() -> Task {
         closes_at_ms: 60_000,
         window: 0,
         patience_ms: 0,
+        recurrence: None,
     }
 }

@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
-const STYLE: &str = include_str!("style.css");
 /// Renews a page when its node says that what it shows has changed.
 const LIVE: &str = include_str!("live.js");
+pub(crate) const STYLE: &str = include_str!("style.css");
 
 /// Seconds after which a page of something under way loads itself again.
 const REFRESH_SECONDS: u32 = 10;
@@ -152,7 +152,7 @@ fn content_security_policy_of_file() -> String {
 }
 
 /// RFC 4648 §4, with padding.
-fn base64(bytes: &[u8]) -> String {
+pub(crate) fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
     for chunk in bytes.chunks(3) {

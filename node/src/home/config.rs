@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
+use fieldmark_node_core::served::Keeping;
+use fieldmark_node_core::served::draw::Rate;
 use fieldmark_protocol::task::RECORDS_MAX;
 use fieldmark_protocol::text;
 use serde::{Deserialize, Serialize};
@@ -86,6 +88,46 @@ pub struct Config {
     /// Most source records that a report to such a task may count. Default: a million.
     #[serde(default = "default_records")]
     pub records_max: u32,
+    /// What becomes of the predictions it serves.
+    #[serde(default)]
+    pub serving: Serving,
+}
+
+/// What becomes of the predictions a node serves. They never leave it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Serving {
+    /// Most predictions kept with their inputs; older inputs are dropped. 0 keeps nothing. Default: 10000.
+    pub keep: u64,
+    /// Which share of them counts for the field score, 0 to 1, where no feedback window declares another.
+    /// Default: 1.
+    pub rate: f64,
+}
+
+impl Default for Serving {
+    fn default() -> Self {
+        Self {
+            keep: Keeping::default().inputs_max,
+            rate: 1.0,
+        }
+    }
+}
+
+impl Serving {
+    /// The same for the machines.
+    #[must_use]
+    pub fn keeping(&self) -> Keeping {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 0 to 1000000; what is no number becomes 0"
+        )]
+        let ppm = (self.rate.clamp(0.0, 1.0) * 1e6).round() as u32;
+        Keeping {
+            inputs_max: self.keep,
+            rate: Rate::from_ppm(ppm).unwrap_or(Rate::ALL),
+        }
+    }
 }
 
 fn default_roles() -> Vec<Role> {
@@ -140,6 +182,7 @@ impl Config {
             epsilon_max: default_epsilon(),
             delta_max: default_delta(),
             records_max: default_records(),
+            serving: Serving::default(),
         }
     }
 
@@ -198,6 +241,9 @@ impl Config {
             return invalid(format!(
                 "api = \"{api}\" is not on loopback; the private API is for this machine, use 'pages' for others"
             ));
+        }
+        if !(0.0..=1.0).contains(&self.serving.rate) {
+            return invalid(format!("serving.rate = {} is not 0 to 1", self.serving.rate));
         }
         if !(0.01..=20.0).contains(&self.epsilon_max) {
             return invalid(format!("epsilon_max = {} is not 0.01 to 20", self.epsilon_max));

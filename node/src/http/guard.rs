@@ -34,20 +34,7 @@ impl Guard {
     }
 
     fn admits(&self, headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
-        let host = headers
-            .get(HOST)
-            .and_then(|host| host.to_str().ok())
-            .or(authority);
-        let local = host.filter(|host| is_local(host)).ok_or_else(|| {
-            let message = "the Host header does not name this machine; use 127.0.0.1 or localhost";
-            Failure::new(StatusCode::BAD_REQUEST, "host", message)
-        })?;
-        let own = format!("http://{local}");
-        let foreign = |origin: &HeaderValue| origin.as_bytes() != own.as_bytes();
-        if headers.get(ORIGIN).is_some_and(foreign) {
-            let message = "the request comes from a web page of another origin";
-            return Err(Failure::new(StatusCode::BAD_REQUEST, "origin", message));
-        }
+        from_this_machine(headers, authority)?;
         let given = headers
             .get(AUTHORIZATION)
             .map(HeaderValue::as_bytes)
@@ -59,6 +46,37 @@ impl Guard {
             return Err(Failure::new(StatusCode::UNAUTHORIZED, "unauthorized", message));
         }
         Ok(())
+    }
+}
+
+/// Refuses names that were rebound to this machine, and pages of other origins.
+fn from_this_machine(headers: &HeaderMap, authority: Option<&str>) -> Result<(), Failure> {
+    let host = headers
+        .get(HOST)
+        .and_then(|host| host.to_str().ok())
+        .or(authority);
+    let local = host.filter(|host| is_local(host)).ok_or_else(|| {
+        let message = "the Host header does not name this machine; use 127.0.0.1 or localhost";
+        Failure::new(StatusCode::BAD_REQUEST, "host", message)
+    })?;
+    let own = format!("http://{local}");
+    let foreign = |origin: &HeaderValue| origin.as_bytes() != own.as_bytes();
+    if headers.get(ORIGIN).is_some_and(foreign) {
+        let message = "the request comes from a web page of another origin";
+        return Err(Failure::new(StatusCode::BAD_REQUEST, "origin", message));
+    }
+    Ok(())
+}
+
+/// Middleware for what needs no token but must not be had from elsewhere.
+pub async fn local_only(request: Request, next: Next) -> Response {
+    let authority = request
+        .uri()
+        .authority()
+        .map(|authority| authority.as_str().to_owned());
+    match from_this_machine(request.headers(), authority.as_deref()) {
+        Ok(()) => next.run(request).await,
+        Err(failure) => failure.into_response(),
     }
 }
 

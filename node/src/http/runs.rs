@@ -1,4 +1,5 @@
-//! Running models: one request, or local scores on a dataset. Nothing of this leaves the machine.
+//! Running models: one request, or local scores on a dataset. Nothing of this leaves the machine. The ids in
+//! an answer name the predictions it holds, for `POST feedback`.
 
 use axum::Json;
 use axum::extract::State;
@@ -27,7 +28,7 @@ pub(super) async fn infer(
     Body(infer): Body<Infer>,
 ) -> Result<Json<Value>, Failure> {
     let Infer { release, inputs } = infer;
-    let (id, name, tensors) = super::read(&handle, move |store| {
+    let (id, view, tensors) = super::read(&handle, move |store| {
         let id = catalogue::resolve(store, &release)?;
         let view = catalogue::release(store, &id)?;
         let view =
@@ -40,15 +41,19 @@ pub(super) async fn infer(
                 .collect::<Result<_, _>>()?,
             None => values::from_json(&inputs, specs)?,
         };
-        Ok((id, view.label(), tensors))
+        Ok((id, view, tensors))
     })
     .await?;
-    let outputs = handle.infer(id, tensors).await?;
+    let outputs = handle.infer(id, tensors.clone()).await?;
+    let request_ids = super::served::keep(&handle, (id, &view.release), &tensors, &outputs).await?;
     let outputs: Vec<Value> = outputs
         .iter()
         .map(values::to_protocol)
         .collect::<Result<_, _>>()?;
-    Ok(Json(json!({ "release": id, "name": name, "outputs": outputs })))
+    let name = view.label();
+    Ok(Json(
+        json!({ "release": id, "name": name, "outputs": outputs, "request_ids": request_ids }),
+    ))
 }
 
 /// Models to compare.

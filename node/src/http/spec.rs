@@ -18,9 +18,11 @@ use fieldmark_protocol::task::{
 use fieldmark_protocol::{PublicKey, RecordId};
 use serde::{Deserialize, Serialize};
 
+mod feedback;
 mod measures;
 mod plan;
 
+pub use feedback::FeedbackSpec;
 pub use plan::{Plan, PlanOptions, PlanRow, StatisticRow, Verdict};
 
 /// A challenge as its operator writes it (`SPEC.toml`).
@@ -93,6 +95,9 @@ pub struct ChallengeSpec {
     /// Confidence sums for calibration. Default: true for classes with every view.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<bool>,
+    /// Makes it a feedback window that recurs: one model, one slice called `field`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub feedback: Option<FeedbackSpec>,
     /// The slices, in the order of the board.
     #[serde(rename = "slice")]
     pub slices: Vec<SliceSpec>,
@@ -132,6 +137,9 @@ pub enum SpecError {
         /// What fits.
         found: Vec<String>,
     },
+    /// A feedback window about more than one model in use.
+    #[error("feedback: a window from real use is about one model and has one slice, which is called 'field'")]
+    Feedback,
     /// Too few or many aggregators.
     #[error(
         "committee: {COMMITTEE_MIN} to {COMMITTEE_MAX} aggregators are needed, {found} are named; with a single \
@@ -230,7 +238,7 @@ impl ChallengeSpec {
         if self.eligible.is_some() && self.endorsed_by.is_some() {
             return Err(SpecError::Eligibility);
         }
-        Ok(())
+        feedback::check(self)
     }
 
     /// Who may contribute.
@@ -274,6 +282,7 @@ impl ChallengeSpec {
             closes_at_ms: now_ms.saturating_add(self.window_seconds.saturating_mul(1000)),
             window: 0,
             patience_ms: self.patience_seconds.saturating_mul(1_000),
+            recurrence: self.feedback.as_ref().map(FeedbackSpec::recurrence),
         };
         let slice = |s: &SliceSpec| Slice {
             name: s.name.clone(),

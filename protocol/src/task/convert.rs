@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Aggregator, Eligibility, PROTOCOL_VERSION, Privacy, Statistics, Task, TaskError};
+use super::{Aggregator, Eligibility, PROTOCOL_VERSION, Privacy, Recurrence, Statistics, Task, TaskError};
 use crate::{PublicKey, wire};
 
 pub(super) fn from_wire(wire: wire::Task) -> Result<Task, TaskError> {
@@ -47,6 +47,7 @@ pub(super) fn from_wire(wire: wire::Task) -> Result<Task, TaskError> {
         closes_at_ms: wire.closes_at_ms,
         window: wire.window,
         patience_ms: wire.patience_ms,
+        recurrence: wire.recurrence.as_ref().map(Recurrence::from_wire),
     })
 }
 
@@ -115,5 +116,6 @@ pub(super) fn to_wire(task: &Task) -> wire::Task {
         closes_at_ms: task.closes_at_ms,
         window: task.window,
         patience_ms: task.patience_ms,
+        recurrence: task.recurrence.map(Recurrence::to_wire),
     }
 }

@@ -37,6 +37,7 @@ fn sample() -> Task {
         closes_at_ms: 61_000,
         window: 0,
         patience_ms: 0,
+        recurrence: None,
     }
 }
 

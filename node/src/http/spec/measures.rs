@@ -14,15 +14,20 @@ const BINS_DEFAULT: u32 = 10;
 const TARGET_MAX: f64 = 1e9;
 
 impl ChallengeSpec {
+    /// Whether records may lack views: stated, or because what is served in real use may stay unlabelled.
+    fn may_lack_views(&self) -> bool {
+        self.missing_views || self.feedback.is_some()
+    }
+
     /// Whether squared sums are collected.
     pub(super) fn is_paired(&self) -> bool {
-        self.paired.unwrap_or(!self.missing_views)
+        self.paired.unwrap_or(!self.may_lack_views())
     }
 
     /// Whether confidence sums are collected.
     pub(super) fn has_confidence(&self) -> bool {
         let preference = self.metric.as_deref() == Some(ScoreKind::Preference.name());
-        let fits = !self.missing_views && self.target_range.is_none() && !preference;
+        let fits = !self.may_lack_views() && self.target_range.is_none() && !preference;
         self.calibration.unwrap_or(fits)
     }
 
@@ -45,7 +50,7 @@ impl ChallengeSpec {
             groups: self.groups.clone(),
             target_range: self.range()?,
             by_slice: self.by_slice,
-            missing_views: self.missing_views,
+            missing_views: self.may_lack_views(),
         };
         extra.check().map_err(SpecError::Measures)?;
         Ok(extra)
