@@ -2,7 +2,7 @@
 //! was expected and what to do.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use fieldmark_fl::corrupt::CorruptError;
 
@@ -38,8 +38,8 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
-    /// The name ends in neither `.csv` nor `.npz`.
-    #[error("{}: datasets are .csv or .npz files; convert it to one of these", path.display())]
+    /// The name ends in none of `.csv`, `.parquet` and `.npz`, and it is no folder.
+    #[error("{}: datasets are .csv, .parquet or .npz files or folders of images; convert it to one of these", path.display())]
     Format {
         /// The file.
         path: PathBuf,
@@ -113,8 +113,8 @@ pub enum DataError {
         /// The slice.
         slice: String,
     },
-    /// Two views of a record have different labels.
-    #[error("{}: {place}: record '{record}' has label '{found}', at {first} it has '{expected}'; a record has one label in all its views", path.display())]
+    /// Two rows of a record differ in what its views share.
+    #[error("{}: {place}: record '{record}' has {column} '{found}', at {first} it has '{expected}'; a record has one in all its views", path.display())]
     Label {
         /// The file.
         path: PathBuf,
@@ -124,23 +124,56 @@ pub enum DataError {
         first: Place,
         /// The record.
         record: Box<str>,
-        /// Label of the later row.
+        /// `label`, `group` or an attribute.
+        column: Box<str>,
+        /// Value of the later row.
         found: Box<str>,
-        /// Label of the earlier row.
+        /// Value of the earlier row.
         expected: Box<str>,
     },
-    /// Records that lack views: each record must be seen in every slice.
-    #[error("{}: {count} of {records} records are not in every slice: {}; add the missing rows or remove these records",
-        path.display(), examples.join("; "))]
-    MissingViews {
+    /// A feature outside the stated range.
+    #[error("{}: {place}, column '{column}': found {found}, outside {low} to {high}; correct it, or state the range with --range", path.display())]
+    OutOfRange {
         /// The file.
         path: PathBuf,
-        /// How many records.
-        count: u64,
-        /// Of how many.
-        records: u64,
-        /// The first few, with what they lack.
-        examples: Vec<String>,
+        /// Where.
+        place: Place,
+        /// Its column.
+        column: Box<str>,
+        /// The value.
+        found: f32,
+        /// The least value.
+        low: f32,
+        /// The greatest.
+        high: f32,
+    },
+    /// What was asked for does not fit the dataset.
+    #[error("{}: {detail}", path.display())]
+    Options {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong and what to do.
+        detail: Box<str>,
+    },
+    /// A Parquet file that cannot be used.
+    #[error("{}: {detail}; {fix}", path.display())]
+    Parquet {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        detail: Box<str>,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// One image that cannot be used.
+    #[error("{}: {detail}; {fix}", path.display())]
+    ImageFile {
+        /// The image.
+        path: PathBuf,
+        /// What is wrong.
+        detail: Box<str>,
+        /// What to do.
+        fix: &'static str,
     },
     /// A slice that is asked for and not in the file.
     #[error("{}: there is no slice '{slice}', found are {}; add a row of this slice for every record", path.display(), found.join(", "))]
@@ -209,6 +242,21 @@ pub enum DataError {
         /// What is wrong and what to do.
         detail: String,
     },
+}
+
+impl DataError {
+    pub(crate) fn options(path: &Path, detail: String) -> Self {
+        let (path, detail) = (path.to_owned(), detail.into());
+        Self::Options { path, detail }
+    }
+
+    /// Whether one row is at fault and others can still be read.
+    pub(crate) fn is_of_row(&self) -> bool {
+        matches!(
+            self,
+            Self::Value { .. } | Self::Width { .. } | Self::OutOfRange { .. } | Self::ImageFile { .. }
+        )
+    }
 }
 
 /// A value as it is quoted in an error: short, without control characters.

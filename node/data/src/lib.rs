@@ -1,16 +1,16 @@
-//! Readers of private datasets: CSV and NPZ files with one row per view of a source record.
+//! Readers of private datasets: Parquet, CSV and NPZ files with one row per view of a source record, and
+//! folders of images.
 //!
-//! [`open`] reads a file once, checks every value and builds an index; [`DatasetFile::records`] then
-//! gives the source records in the order of their ids, each with all its views, wherever in the file
-//! they are. Nothing here decides what is measured, keeps a file open longer than needed or writes to
-//! it; [`views`] makes the corrupted views of a file's clean ones and writes them to a new file.
+//! [`open`] reads a dataset once and checks every value; [`check`] does the same and tells everything
+//! that is wrong with its rows; [`DatasetFile::records`] then gives the source records in the order of
+//! their first rows, each with all its views, wherever in the file they are, and with the slices made by
+//! conditions ([`predicate`]) and corruptions. Nothing here decides what is measured, keeps a file open
+//! longer than needed or writes to it; [`views`] writes made views to a new file.
 //!
-//! Both formats hold the same four things: `record_id`, `slice`, `label` and features. A CSV file has a
-//! header with the first three names, every other column is a feature. An NPZ file has arrays
-//! `record_id`, `slice`, `label` (text or integers) and `features` (rows first).
+//! What columns mean is in `columns.rs`, the formats and their limits in `docs/guides/datasets.md`.
 //!
-//! CSV is read as a stream and needs memory for the index alone, about 100 bytes a row. The features
-//! of an NPZ file are held in memory, because its members are compressed.
+//! Memory is bounded whatever the number of rows (apart from NPZ, whose arrays are held): what has to be
+//! compared over the whole file is sorted in unlinked temporary files.
 //!
 //! ```no_run
 //! let file = fieldmark_node_data::open("digits.csv")?;
@@ -22,39 +22,81 @@
 //! # Ok::<(), fieldmark_node_data::DataError>(())
 //! ```
 
+mod columns;
 mod csv_file;
+mod derive;
 mod error;
 mod file;
+mod images;
 mod matrix;
 mod npy;
 mod npz;
+mod options;
+mod parquet_file;
 pub mod predicate;
+mod profile;
 mod row;
 mod scan;
+mod sort;
 mod source;
+mod spool;
 pub mod views;
 
 pub use error::{DataError, Place};
 pub use file::{DatasetFile, Records};
 pub use matrix::{Matrix, matrix};
 pub use npy::holds_pickle;
-pub use scan::{FEATURES_MAX, LABELS_MAX, ROWS_MAX, Summary};
+pub use options::{CorruptionRule, ImageShape, RULES_MAX, Range, ReadOptions, SliceRule};
+pub use profile::{ColumnProfile, Profile, Spread};
+pub use scan::{FEATURES_MAX, GROUPS_MAX, LABELS_MAX, ROWS_MAX, Summary};
 pub use source::{Preference, Source, Target, TargetKind, View};
 
 use std::path::Path;
 
-/// Reads and checks a `.csv` or `.npz` file.
+/// Reads and checks a dataset as it is: labels are classes, slices are those in the file.
 ///
 /// # Errors
 /// [`DataError`] naming file, line, column, what was found and what was expected.
 pub fn open(path: impl AsRef<Path>) -> Result<DatasetFile, DataError> {
-    DatasetFile::open(path.as_ref(), None)
+    open_with(path, &ReadOptions::default())
 }
 
-/// The source records of a file in the order of their ids; opens and checks the file first.
+/// Reads and checks a dataset.
+///
+/// # Errors
+/// [`DataError`] naming file, line, column, what was found and what was expected.
+pub fn open_with(path: impl AsRef<Path>, options: &ReadOptions) -> Result<DatasetFile, DataError> {
+    DatasetFile::open(path.as_ref(), options)
+}
+
+/// The source records of a dataset; opens and checks it first.
 ///
 /// # Errors
 /// As [`open`].
 pub fn records(path: impl AsRef<Path>) -> Result<Records, DataError> {
     open(path)?.records()
+}
+
+/// What a check found.
+#[derive(Debug)]
+pub struct Report {
+    /// What the dataset holds.
+    pub summary: Summary,
+    /// Column by column, with warnings.
+    pub profile: Profile,
+    /// What is wrong with rows, at most twenty; [`Profile::refused`] counts all.
+    pub errors: Vec<DataError>,
+}
+
+/// Reads a dataset to its end and tells what it holds and what is wrong with it.
+///
+/// # Errors
+/// [`DataError`] when the dataset cannot be read at all; errors of rows are in the report.
+pub fn check(path: impl AsRef<Path>, options: &ReadOptions) -> Result<Report, DataError> {
+    let scanned = file::examine(path.as_ref(), options)?;
+    Ok(Report {
+        summary: scanned.summary,
+        profile: scanned.profile,
+        errors: scanned.errors,
+    })
 }

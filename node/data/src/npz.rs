@@ -1,48 +1,44 @@
-//! NPZ files: arrays `record_id`, `slice`, `label` and `features`, held in memory after reading.
+//! NPZ files: arrays `record_id`, `label`, `features` and, where they are there, `slice` and `group`, held in
+//! memory: members of an archive may be compressed and are not read side by side.
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
+use crate::columns::{Cell, Columns};
 use crate::csv_file::io_error;
 use crate::error::{DataError, Place, shortened};
+use crate::file::Rows;
 use crate::npy::{Header, NpyError};
-use crate::row::{Row, feature_of_number};
-use crate::scan::{FEATURES_MAX, Index, ROWS_MAX, Scan};
+use crate::options::ReadOptions;
+use crate::row::Row;
+use crate::scan::{FEATURES_MAX, ROWS_MAX};
 
 /// Most bytes of one array as stored; keeps a small file from unpacking into all memory.
 const ARRAY_BYTES_MAX: u64 = 4 << 30;
 /// Members that an error lists.
 const LISTED_MAX: usize = 12;
 
-/// The arrays of one file.
-pub(crate) struct Arrays {
+/// The rows of a file.
+pub(crate) struct NpzRows {
+    path: PathBuf,
+    columns: Columns,
     record_ids: Vec<String>,
-    slices: Vec<String>,
+    slices: Option<Vec<String>>,
     labels: Vec<String>,
+    groups: Option<Vec<String>>,
     /// Row by row.
-    features: Vec<f32>,
+    features: Vec<f64>,
     width: usize,
+    at: usize,
+    missing: Vec<u64>,
 }
 
-/// Reads a whole file.
-pub(crate) fn scan(path: &Path) -> Result<Index, DataError> {
-    let arrays = Arrays::read(path)?;
-    let mut scan = Scan::new(path, arrays.width);
-    for row in 0..arrays.record_ids.len() {
-        let row = arrays.row(row as u64).ok_or_else(|| DataError::Changed {
-            path: path.to_owned(),
-        })?;
-        scan.take(&row)?;
-    }
-    scan.finish(hash(path)?)
-}
-
-impl Arrays {
-    /// Reads and checks the four arrays.
-    pub(crate) fn read(path: &Path) -> Result<Self, DataError> {
+impl NpzRows {
+    /// Reads and checks the arrays.
+    pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
         let file = File::open(path).map_err(|e| io_error(path, "open", e))?;
         let mut archive = ZipArchive::new(BufReader::new(file)).map_err(|e| DataError::Array {
             path: path.to_owned(),
@@ -50,39 +46,90 @@ impl Arrays {
             detail: e.to_string(),
             fix: "write it with numpy.savez",
         })?;
+        let has = |archive: &Archive, name: &str| archive.index_for_name(&format!("{name}.npy")).is_some();
         let record_ids = texts(path, &mut archive, "record_id")?;
-        let slices = texts(path, &mut archive, "slice")?;
         let labels = texts(path, &mut archive, "label")?;
-        for (name, found) in [("slice", slices.len()), ("label", labels.len())] {
-            same_rows(path, name, found as u64, record_ids.len() as u64)?;
-        }
+        let rows = record_ids.len() as u64;
+        same_rows(path, "label", labels.len() as u64, rows)?;
+        let mut optional = |name: &'static str| -> Result<Option<Vec<String>>, DataError> {
+            if !has(&archive, name) {
+                return Ok(None);
+            }
+            let values = texts(path, &mut archive, name)?;
+            same_rows(path, name, values.len() as u64, rows)?;
+            Ok(Some(values))
+        };
+        let (slices, groups) = (optional("slice")?, optional("group")?);
         if record_ids.is_empty() {
             return Err(DataError::Empty {
                 path: path.to_owned(),
             });
         }
-        let (features, width) = features(path, &mut archive, record_ids.len() as u64)?;
+        let (features, width) = features(path, &mut archive, rows)?;
+        let mut names: Vec<String> = vec!["record_id".into(), "label".into()];
+        names.extend(slices.is_some().then(|| "slice".to_owned()));
+        names.extend(groups.is_some().then(|| "group".to_owned()));
+        names.extend((0..width).map(|at| format!("features[{at}]")));
+        let columns = Columns::new(path, names, options, None)?;
         Ok(Self {
+            path: path.to_owned(),
+            missing: vec![0; columns.names.len()],
+            columns,
             record_ids,
             slices,
             labels,
+            groups,
             features,
             width,
+            at: 0,
         })
     }
 
-    /// A row; `None` past the last.
-    pub(crate) fn row(&self, row: u64) -> Option<Row> {
-        let at = usize::try_from(row).ok()?;
-        let start = at.checked_mul(self.width)?;
-        Some(Row {
-            place: Place::Row(row),
-            locator: row,
-            record_id: self.record_ids.get(at)?.clone(),
-            slice: self.slices.get(at)?.clone(),
-            label: self.labels.get(at)?.clone(),
-            features: self.features.get(start..start + self.width)?.to_vec(),
-        })
+    fn cell(&self, row: usize, column: usize) -> Cell<'_> {
+        let named = [
+            Some(&self.record_ids),
+            Some(&self.labels),
+            self.slices.as_ref(),
+            self.groups.as_ref(),
+        ];
+        let mut named = named.into_iter().flatten();
+        let count = 2 + usize::from(self.slices.is_some()) + usize::from(self.groups.is_some());
+        if let Some(feature) = column.checked_sub(count) {
+            let found = self.features.get(row * self.width + feature);
+            return found.map_or(Cell::Missing, |number| Cell::Number(*number));
+        }
+        let text = named.nth(column).and_then(|values| values.get(row));
+        text.map_or(Cell::Missing, |text| Cell::Text(text))
+    }
+}
+
+impl Rows for NpzRows {
+    fn next_row(&mut self) -> Option<Result<Row, DataError>> {
+        let row = self.at;
+        if row >= self.record_ids.len() {
+            return None;
+        }
+        self.at += 1;
+        let mut missing = std::mem::take(&mut self.missing);
+        let made = self.columns.row(
+            Place::Row(row as u64),
+            |column| self.cell(row, column),
+            &mut missing,
+        );
+        self.missing = missing;
+        Some(made)
+    }
+
+    fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    fn missing(&self) -> &[u64] {
+        &self.missing
+    }
+
+    fn version(&mut self) -> Result<String, DataError> {
+        hash(&self.path)
     }
 }
 
@@ -118,7 +165,9 @@ fn array_error(path: &Path, name: &str, error: &NpyError) -> DataError {
     let fix = match error {
         NpyError::Pickle => "convert it with array.astype(str) or to numbers before saving",
         NpyError::Fortran => "convert it with numpy.ascontiguousarray before saving",
-        NpyError::TooLarge { .. } => "split the file, or save it as CSV, which is read as a stream",
+        NpyError::TooLarge { .. } => {
+            "split the file, or save it as Parquet or CSV, which are read as a stream"
+        }
         _ => "save it again with numpy.savez",
     };
     DataError::Array {
@@ -151,7 +200,7 @@ fn texts(path: &Path, archive: &mut Archive, name: &'static str) -> Result<Vec<S
     Ok(values)
 }
 
-fn features(path: &Path, archive: &mut Archive, rows: u64) -> Result<(Vec<f32>, usize), DataError> {
+fn features(path: &Path, archive: &mut Archive, rows: u64) -> Result<(Vec<f64>, usize), DataError> {
     let (header, numbers) = with_array(path, archive, "features", |header, mut source| {
         header.numbers(&mut source, ARRAY_BYTES_MAX)
     })?;
@@ -170,22 +219,7 @@ fn features(path: &Path, archive: &mut Archive, rows: u64) -> Result<(Vec<f32>, 
             limit,
         });
     }
-    let feature = |(at, number): (usize, f64)| {
-        feature_of_number(number).map_err(|problem| DataError::Value {
-            path: path.to_owned(),
-            place: Place::Row((at / width) as u64),
-            column: format!("features[{}]", at % width).into(),
-            found: number.to_string().into(),
-            expected: problem.expected,
-            fix: problem.fix,
-        })
-    };
-    let features = numbers
-        .into_iter()
-        .enumerate()
-        .map(feature)
-        .collect::<Result<_, _>>()?;
-    Ok((features, width))
+    Ok((numbers, width))
 }
 
 fn same_rows(path: &Path, array: &str, found: u64, expected: u64) -> Result<(), DataError> {

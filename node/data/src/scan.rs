@@ -1,13 +1,23 @@
-//! What is learnt from reading all rows once: the summary, and the index by which records are read
-//! again in the order of their ids. The checks that need several rows.
+//! What is learnt from reading all rows once, and the checks that need several rows.
+//!
+//! Memory does not grow with the rows: what must be compared over the whole file (rows of one record,
+//! records that are the same) goes as small entries through [`crate::sort`].
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::csv_file::io_error;
+use crate::derive::{self, Rules};
 use crate::error::{DataError, Place, shortened};
-use crate::row::Row;
+use crate::file::Rows;
+use crate::options::ReadOptions;
+use crate::profile::{Profile, Profiler};
+use crate::row::{Row, first};
+use crate::sort::{Sorted, Sorter};
+use crate::source::TargetKind;
 
 /// Most rows of a file.
 pub const ROWS_MAX: u64 = 50_000_000;
@@ -15,217 +25,581 @@ pub const ROWS_MAX: u64 = 50_000_000;
 pub const FEATURES_MAX: usize = 1 << 20;
 /// Most distinct labels of a file; more means that the column holds no classes.
 pub const LABELS_MAX: usize = 1024;
+/// Most distinct groups of a file.
+pub const GROUPS_MAX: usize = 1024;
 /// Most distinct slices of a file.
 const SLICES_MAX: usize = 1024;
-/// Incomplete records that an error names.
-const EXAMPLES_MAX: usize = 3;
+/// Errors that are kept; the others are counted.
+const ERRORS_MAX: usize = 20;
 
-/// What a dataset file holds.
+/// What a dataset holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Summary {
     /// Source records.
     pub records: u64,
     /// Rows: views of records.
     pub rows: u64,
-    /// Slices found, sorted.
+    /// Slices, those in the file and those made of them, sorted.
     pub slices: Vec<String>,
-    /// Features of each row.
+    /// Records with a view in each of the slices, in their order.
+    pub slice_records: Vec<u64>,
+    /// Slices in the file, sorted.
+    pub file_slices: Vec<String>,
+    /// Features of each row; 0 when views are texts.
     pub features: u64,
-    /// Labels found, sorted.
+    /// Whether views are texts.
+    pub text: bool,
+    /// What a label is.
+    pub target: TargetKind,
+    /// Labels found, sorted; none when labels are numbers.
     pub labels: Vec<String>,
-    /// BLAKE3 of the file, in hex.
+    /// Groups found, sorted.
+    pub groups: Vec<String>,
+    /// Width, height and channels of images in a folder.
+    pub image: Option<[usize; 3]>,
+    /// BLAKE3 of the content, in hex.
     pub version: String,
-}
-
-/// Where the views of one record are.
-#[derive(Debug, Clone)]
-pub(crate) struct RecordIndex {
-    pub(crate) label: u32,
-    /// In the order of the file.
-    pub(crate) views: Vec<ViewIndex>,
-}
-
-/// Where one view is.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ViewIndex {
-    pub(crate) slice: u32,
-    pub(crate) locator: u64,
-    pub(crate) place: Place,
 }
 
 /// Everything learnt from one pass.
 #[derive(Debug)]
-pub(crate) struct Index {
+pub(crate) struct Scanned {
     pub(crate) summary: Summary,
-    pub(crate) records: BTreeMap<String, RecordIndex>,
-    /// Slices in the order in which they were found; `ViewIndex::slice` points here.
-    pub(crate) slices: Vec<String>,
-    /// Labels in the order in which they were found.
-    pub(crate) labels: Vec<String>,
+    pub(crate) profile: Profile,
+    /// The first errors of rows; none: the dataset is in order.
+    pub(crate) errors: Vec<DataError>,
+    /// Entries by record, kept when the rows of a record do not follow one another.
+    scattered: Option<Sorted<ENTRY>>,
+    sort_bytes: usize,
+}
+
+/// Record id's hash (16), row (8), place (8), slice (2), shared hash (8), conditions (8), label (2),
+/// group (2).
+const ENTRY: usize = 54;
+/// Content hash (16), slice (2), record id's hash (16).
+const CONTENT: usize = 34;
+
+impl Scanned {
+    /// The rows in the order of their records' first rows; `None` when that is the file's own order.
+    pub(crate) fn order(&self) -> Option<io::Result<Sorted<16>>> {
+        let sorted = self.scattered.as_ref()?;
+        let order = || {
+            let mut order = Sorter::<16>::new(self.sort_bytes);
+            let mut current = None;
+            for entry in sorted.iter()? {
+                let entry = Entry::decode(&entry?);
+                let first = match current {
+                    Some((id, first)) if id == entry.id => first,
+                    _ => entry.row,
+                };
+                current = Some((entry.id, first));
+                let mut bytes = [0; 16];
+                let (head, tail) = bytes.split_at_mut(8);
+                head.copy_from_slice(&first.to_be_bytes());
+                tail.copy_from_slice(&entry.row.to_be_bytes());
+                order.push(bytes)?;
+            }
+            order.finish()
+        };
+        Some(order())
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    id: [u8; 16],
+    row: u64,
+    place: u64,
+    slice: u16,
+    shared: [u8; 8],
+    rules: u64,
+    label: u16,
+    group: u16,
+}
+
+impl Entry {
+    fn encode(&self) -> [u8; ENTRY] {
+        let mut out = [0; ENTRY];
+        let parts = self.id.iter().copied();
+        let parts = parts
+            .chain(self.row.to_be_bytes())
+            .chain(self.place.to_be_bytes());
+        let parts = parts.chain(self.slice.to_be_bytes()).chain(self.shared);
+        let parts = parts
+            .chain(self.rules.to_be_bytes())
+            .chain(self.label.to_be_bytes());
+        out.iter_mut()
+            .zip(parts.chain(self.group.to_be_bytes()))
+            .for_each(|(byte, part)| *byte = part);
+        out
+    }
+
+    fn decode(bytes: &[u8; ENTRY]) -> Self {
+        let mut left = bytes.as_slice();
+        Self {
+            id: taken(&mut left),
+            row: u64::from_be_bytes(taken(&mut left)),
+            place: u64::from_be_bytes(taken(&mut left)),
+            slice: u16::from_be_bytes(taken(&mut left)),
+            shared: taken(&mut left),
+            rules: u64::from_be_bytes(taken(&mut left)),
+            label: u16::from_be_bytes(taken(&mut left)),
+            group: u16::from_be_bytes(taken(&mut left)),
+        }
+    }
+}
+
+fn taken<const N: usize>(left: &mut &[u8]) -> [u8; N] {
+    let (head, tail) = left.split_first_chunk::<N>().unwrap_or((&[0; N], &[]));
+    *left = tail;
+    *head
 }
 
 /// Texts with numbers, in the order in which they were found.
 #[derive(Debug, Default)]
 struct Names {
-    numbers: BTreeMap<String, u32>,
+    numbers: BTreeMap<String, u16>,
     names: Vec<String>,
 }
 
 impl Names {
     /// The number of a text; `None` when it would be one more than `limit`.
-    fn number(&mut self, text: &str, limit: usize) -> Option<u32> {
+    fn number(&mut self, text: &str, limit: usize) -> Option<u16> {
         if let Some(number) = self.numbers.get(text) {
             return Some(*number);
         }
-        if self.names.len() >= limit {
-            return None;
-        }
-        let number = u32::try_from(self.names.len()).ok()?;
+        let number = u16::try_from(self.names.len())
+            .ok()
+            .filter(|_| self.names.len() < limit)?;
         self.numbers.insert(text.to_owned(), number);
         self.names.push(text.to_owned());
         Some(number)
     }
 
-    fn name(&self, number: u32) -> String {
-        let at = usize::try_from(number).ok();
-        at.and_then(|at| self.names.get(at)).cloned().unwrap_or_default()
+    fn sorted(&self) -> Vec<String> {
+        self.numbers.keys().cloned().collect()
+    }
+
+    /// Counts by number as counts by name, sorted.
+    fn counted(&self, counts: &BTreeMap<u16, u64>) -> BTreeMap<String, u64> {
+        let count = |number: &u16| counts.get(number).copied().unwrap_or(0);
+        self.numbers
+            .iter()
+            .map(|(name, number)| (name.clone(), count(number)))
+            .collect()
     }
 }
 
-/// Takes rows one by one.
-#[derive(Debug)]
-pub(crate) struct Scan {
+/// Reads all rows of a dataset.
+pub(crate) fn scan(path: &Path, rows: &mut dyn Rows, options: &ReadOptions) -> Result<Scanned, DataError> {
+    let attributes = rows
+        .columns()
+        .attributes
+        .iter()
+        .map(|(_, name)| name.clone())
+        .collect();
+    let rules = Rules::new(path, options, attributes)?;
+    derive::corruptions(path, options, rows.columns().is_text())?;
+    let mut scan = Scan::new(path, rows, options);
+    while let Some(row) = rows.next_row() {
+        match row {
+            Ok(row) => scan.take(&row, &rules)?,
+            Err(error) if error.is_of_row() => scan.refuse(error)?,
+            Err(error) => return Err(error),
+        }
+    }
+    scan.finish(rows, options)
+}
+
+struct Scan {
     path: PathBuf,
     rows: u64,
-    features: usize,
     slices: Names,
     labels: Names,
-    records: BTreeMap<String, RecordIndex>,
+    groups: Names,
+    entries: Sorter<ENTRY>,
+    contents: Sorter<CONTENT>,
+    profiler: Profiler,
+    errors: Vec<DataError>,
+    refused: u64,
+    places_are_lines: bool,
+    target: TargetKind,
+    /// Rows whose record is another than that of the row before.
+    starts: u64,
+    last_id: [u8; 16],
 }
 
 impl Scan {
-    pub(crate) fn new(path: &Path, features: usize) -> Self {
-        let (slices, labels) = (Names::default(), Names::default());
+    fn new(path: &Path, rows: &dyn Rows, options: &ReadOptions) -> Self {
+        let bytes = options.sort_bytes() / 2;
         Self {
             path: path.to_owned(),
             rows: 0,
-            features,
-            slices,
-            labels,
-            records: BTreeMap::new(),
+            slices: Names::default(),
+            labels: Names::default(),
+            groups: Names::default(),
+            entries: Sorter::new(bytes),
+            contents: Sorter::new(bytes),
+            profiler: Profiler::new(rows.columns()),
+            errors: Vec::new(),
+            refused: 0,
+            places_are_lines: false,
+            target: options.target,
+            starts: 0,
+            last_id: [0; 16],
         }
     }
 
-    /// Checks a row against those before it and remembers where it is.
-    pub(crate) fn take(&mut self, row: &Row) -> Result<(), DataError> {
-        row.check(&self.path)?;
-        if self.rows >= ROWS_MAX {
-            return Err(self.too_many("rows", ROWS_MAX));
+    fn refuse(&mut self, error: DataError) -> Result<(), DataError> {
+        if self.rows + self.refused >= ROWS_MAX {
+            return Err(self.too_many("rows", ROWS_MAX as usize));
         }
-        let slice = self.slices.number(&row.slice, SLICES_MAX);
-        let slice = slice.ok_or_else(|| self.too_many("slices", SLICES_MAX as u64))?;
-        let label = self.labels.number(&row.label, LABELS_MAX);
-        let label = label.ok_or_else(|| self.too_many("distinct labels", LABELS_MAX as u64))?;
-        let view = ViewIndex {
-            slice,
-            locator: row.locator,
-            place: row.place,
-        };
-        self.rows += 1;
-        let Some(record) = self.records.get_mut(&row.record_id) else {
-            self.records.insert(
-                row.record_id.clone(),
-                RecordIndex {
-                    label,
-                    views: vec![view],
-                },
-            );
-            return Ok(());
-        };
-        if let Some(first) = record.views.iter().find(|v| v.slice == slice) {
-            return Err(DataError::Duplicate {
-                path: self.path.clone(),
-                place: row.place,
-                first: first.place,
-                record: shortened(&row.record_id),
-                slice: row.slice.clone(),
-            });
-        }
-        if record.label != label {
-            let (first, expected) = (record.views.first().map_or(row.place, |v| v.place), record.label);
-            return Err(DataError::Label {
-                path: self.path.clone(),
-                place: row.place,
-                first,
-                record: shortened(&row.record_id).into(),
-                found: row.label.as_str().into(),
-                expected: self.labels.name(expected).into(),
-            });
-        }
-        record.views.push(view);
+        self.refused += 1;
+        self.keep(error);
         Ok(())
     }
 
-    /// Checks that every record has every slice.
-    pub(crate) fn finish(self, version: String) -> Result<Index, DataError> {
-        if self.rows == 0 {
-            return Err(DataError::Empty { path: self.path });
+    fn keep(&mut self, error: DataError) {
+        if self.errors.len() < ERRORS_MAX {
+            self.errors.push(error);
         }
-        self.check_complete()?;
-        let sorted = |names: &Names| names.numbers.keys().cloned().collect();
-        let summary = Summary {
-            records: self.records.len() as u64,
-            rows: self.rows,
-            slices: sorted(&self.slices),
-            features: self.features as u64,
-            labels: sorted(&self.labels),
-            version,
+    }
+
+    /// Takes note of a row.
+    fn take(&mut self, row: &Row, rules: &Rules) -> Result<(), DataError> {
+        if self.rows >= ROWS_MAX {
+            return Err(self.too_many("rows", ROWS_MAX as usize));
+        }
+        let slice = self.slices.number(&row.slice, SLICES_MAX);
+        let slice = slice.ok_or_else(|| self.too_many("slices", SLICES_MAX))?;
+        let label = match self.target {
+            TargetKind::Value => 0,
+            _ => {
+                let label = self.labels.number(&row.target.to_string(), LABELS_MAX);
+                let what = "distinct labels; if they are numbers to be predicted state --target value, else";
+                label.ok_or_else(|| self.too_many(what, LABELS_MAX))?
+            }
         };
-        let (slices, labels) = (self.slices.names, self.labels.names);
-        Ok(Index {
+        let group = match &row.group {
+            None => u16::MAX,
+            Some(group) => {
+                let group = self.groups.number(group, GROUPS_MAX);
+                group.ok_or_else(|| self.too_many("groups", GROUPS_MAX))?
+            }
+        };
+        let id: [u8; 16] = first(&blake3::hash(row.record_id.as_bytes()));
+        self.starts += u64::from(self.rows == 0 || id != self.last_id);
+        self.last_id = id;
+        let (is_line, place) = match row.place {
+            Place::Line(line) => (true, line),
+            Place::Row(number) => (false, number),
+        };
+        self.places_are_lines = is_line;
+        let entry = Entry {
+            id,
+            row: self.rows,
+            place,
+            slice,
+            shared: row.shared_hash(),
+            rules: rules.bits(row),
+            label,
+            group,
+        };
+        let mut content = [0; CONTENT];
+        let parts = row
+            .content_hash()
+            .into_iter()
+            .chain(slice.to_be_bytes())
+            .chain(id);
+        content
+            .iter_mut()
+            .zip(parts)
+            .for_each(|(byte, part)| *byte = part);
+        let failed = |e| io_error(&self.path, "sort the rows of", e);
+        self.entries.push(entry.encode()).map_err(failed)?;
+        self.contents.push(content).map_err(failed)?;
+        self.profiler.take(row);
+        self.rows += 1;
+        Ok(())
+    }
+
+    fn too_many(&self, what: &'static str, limit: usize) -> DataError {
+        let (path, limit) = (self.path.clone(), limit as u64);
+        DataError::TooMany { path, what, limit }
+    }
+
+    fn finish(mut self, rows: &mut dyn Rows, options: &ReadOptions) -> Result<Scanned, DataError> {
+        let version = rows.version()?;
+        let path = self.path.clone();
+        let failed = |e| io_error(&path, "sort the rows of", e);
+        if self.rows == 0 && self.errors.is_empty() {
+            return Err(DataError::Empty { path });
+        }
+        let bytes = options.sort_bytes() / 2;
+        let contents = std::mem::replace(&mut self.contents, Sorter::new(0));
+        let identical = identical(&contents.finish().map_err(failed)?).map_err(failed)?;
+        let entries = std::mem::replace(&mut self.entries, Sorter::new(0));
+        let sorted = entries.finish().map_err(failed)?;
+        let grouped = Grouped::of(&sorted).map_err(failed)?;
+        for problem in &grouped.problems {
+            self.keep(DataError::Duplicate {
+                path: path.clone(),
+                place: self.place(problem.place),
+                first: self.place(problem.first),
+                record: String::new(),
+                slice: problem
+                    .slice
+                    .and_then(|s| self.slices.names.get(usize::from(s)).cloned())
+                    .unwrap_or_default(),
+            });
+        }
+        let found = grouped
+            .problems
+            .iter()
+            .map(|p| (p.row, p.first_row))
+            .collect::<Vec<_>>();
+        let summary = self.summary(&grouped, rows, options, version)?;
+        let profile = Profile::new(
+            self.profiler,
+            &summary,
+            options,
+            rows.missing(),
+            crate::profile::Counts {
+                identical,
+                refused: self.refused + grouped.problem_count,
+                labels: self.labels.counted(&grouped.labels),
+                groups: self.groups.counted(&grouped.groups),
+            },
+        );
+        let errors = explained(self.errors, &found, &path, options)?;
+        let scattered = (self.starts != grouped.records).then_some(sorted);
+        Ok(Scanned {
             summary,
-            records: self.records,
-            slices,
-            labels,
+            profile,
+            errors,
+            scattered,
+            sort_bytes: bytes,
         })
     }
 
-    fn check_complete(&self) -> Result<(), DataError> {
-        let all = self.slices.names.len();
-        let incomplete = || {
-            self.records
-                .iter()
-                .filter(|(_, record)| record.views.len() != all)
-        };
-        let count = incomplete().count() as u64;
-        if count == 0 {
-            return Ok(());
+    fn place(&self, number: u64) -> Place {
+        if self.places_are_lines {
+            Place::Line(number)
+        } else {
+            Place::Row(number)
         }
-        let example = |(id, record): (&String, &RecordIndex)| {
-            let has: BTreeSet<u32> = record.views.iter().map(|v| v.slice).collect();
-            let lacks = self
-                .slices
-                .numbers
-                .iter()
-                .filter(|(_, number)| !has.contains(number));
-            let lacks: Vec<&str> = lacks.map(|(name, _)| name.as_str()).take(8).collect();
-            format!("record '{}' lacks {}", shortened(id), lacks.join(", "))
-        };
-        let examples = incomplete().take(EXAMPLES_MAX).map(example).collect();
-        let records = self.records.len() as u64;
-        Err(DataError::MissingViews {
-            path: self.path.clone(),
-            count,
-            records,
-            examples,
-        })
     }
 
-    fn too_many(&self, what: &'static str, limit: u64) -> DataError {
-        DataError::TooMany {
-            path: self.path.clone(),
-            what,
-            limit,
+    fn summary(
+        &self,
+        grouped: &Grouped,
+        rows: &dyn Rows,
+        options: &ReadOptions,
+        version: String,
+    ) -> Result<Summary, DataError> {
+        let file_slices = self.slices.sorted();
+        let mut counts = self.slices.counted(&grouped.slices);
+        let base = derive::base(&self.path, options, &file_slices)?;
+        let of_base = base.and_then(|base| counts.get(&base).copied()).unwrap_or(0);
+        let by_rule = options
+            .slices
+            .iter()
+            .zip(&grouped.rules)
+            .map(|(rule, count)| (&rule.slice, *count));
+        for (slice, count) in by_rule.chain(options.corruptions.iter().map(|rule| (&rule.slice, of_base))) {
+            if counts.insert(slice.clone(), count).is_some() {
+                let detail = format!(
+                    "the slice '{slice}' is in the file already; give the one to be made another name"
+                );
+                return Err(DataError::options(&self.path, detail));
+            }
         }
+        let columns = rows.columns();
+        let features = match rows.image() {
+            Some([width, height, channels]) => width * height * channels,
+            None => columns.features.len(),
+        };
+        Ok(Summary {
+            records: grouped.records,
+            rows: self.rows,
+            slice_records: counts.values().copied().collect(),
+            slices: counts.into_keys().collect(),
+            file_slices,
+            features: features as u64,
+            text: columns.is_text(),
+            target: self.target,
+            labels: self.labels.sorted(),
+            groups: self.groups.sorted(),
+            image: rows.image(),
+            version,
+        })
+    }
+}
+
+/// Two rows of a record that do not go together.
+#[derive(Debug)]
+struct Problem {
+    place: u64,
+    first: u64,
+    row: u64,
+    first_row: u64,
+    /// The slice that is there twice; `None`: they differ in what they should share.
+    slice: Option<u16>,
+}
+
+/// What the entries tell, record by record.
+#[derive(Debug, Default)]
+struct Grouped {
+    records: u64,
+    slices: BTreeMap<u16, u64>,
+    labels: BTreeMap<u16, u64>,
+    groups: BTreeMap<u16, u64>,
+    rules: Vec<u64>,
+    problems: Vec<Problem>,
+    problem_count: u64,
+}
+
+impl Grouped {
+    fn of(sorted: &Sorted<ENTRY>) -> io::Result<Self> {
+        let mut grouped = Self {
+            rules: vec![0; 64],
+            ..Self::default()
+        };
+        let mut record: Option<(Entry, BTreeMap<u16, Entry>, u64)> = None;
+        for entry in sorted.iter()? {
+            let entry = Entry::decode(&entry?);
+            match &mut record {
+                Some((first, slices, rules)) if first.id == entry.id => {
+                    *rules |= entry.rules;
+                    let before = slices.get(&entry.slice).copied();
+                    if before.is_some() || first.shared != entry.shared {
+                        grouped.problem(&entry, before.as_ref().unwrap_or(first), before.is_some());
+                    }
+                    slices.entry(entry.slice).or_insert(entry);
+                }
+                _ => {
+                    grouped.close(record.take());
+                    record = Some((entry, BTreeMap::from([(entry.slice, entry)]), entry.rules));
+                }
+            }
+        }
+        grouped.close(record);
+        Ok(grouped)
+    }
+
+    fn problem(&mut self, entry: &Entry, first: &Entry, twice: bool) {
+        self.problem_count += 1;
+        if self.problems.len() < ERRORS_MAX {
+            self.problems.push(Problem {
+                place: entry.place,
+                first: first.place,
+                row: entry.row,
+                first_row: first.row,
+                slice: twice.then_some(entry.slice),
+            });
+        }
+    }
+
+    fn close(&mut self, record: Option<(Entry, BTreeMap<u16, Entry>, u64)>) {
+        let Some((first, slices, rules)) = record else {
+            return;
+        };
+        self.records += 1;
+        *self.labels.entry(first.label).or_default() += 1;
+        *self.groups.entry(first.group).or_default() += 1;
+        for slice in slices.into_keys() {
+            *self.slices.entry(slice).or_default() += 1;
+        }
+        for (at, count) in self.rules.iter_mut().enumerate() {
+            *count += rules >> at & 1;
+        }
+    }
+}
+
+/// Records whose view in a slice is the same as an earlier record's, with the same label.
+fn identical(sorted: &Sorted<CONTENT>) -> io::Result<u64> {
+    let mut copies = BTreeSet::new();
+    let (mut count, mut before) = (0, None::<[u8; CONTENT]>);
+    for entry in sorted.iter()? {
+        let entry = entry?;
+        let same = before.is_some_and(|b| b.first_chunk::<18>() == entry.first_chunk::<18>() && b != entry);
+        let id: Option<[u8; 16]> = entry.last_chunk().copied();
+        // A record counts once however many of its views are copies; beyond the limit, once a view.
+        if same && (copies.len() >= LABELS_MAX || copies.insert(id)) {
+            count += 1;
+        }
+        before = Some(entry);
+    }
+    Ok(count)
+}
+
+/// Fills the errors about two rows with what the rows say, which takes another pass.
+fn explained(
+    mut errors: Vec<DataError>,
+    found: &[(u64, u64)],
+    path: &Path,
+    options: &ReadOptions,
+) -> Result<Vec<DataError>, DataError> {
+    if found.is_empty() {
+        return Ok(errors);
+    }
+    let wanted: BTreeSet<u64> = found.iter().flat_map(|(row, first)| [*row, *first]).collect();
+    let rows = crate::file::rows_at(path, options, &wanted)?;
+    let mut found = found.iter();
+    for error in &mut errors {
+        let DataError::Duplicate {
+            place,
+            first,
+            record,
+            slice,
+            ..
+        } = error
+        else {
+            continue;
+        };
+        let pair = found
+            .next()
+            .and_then(|(row, first)| Some((rows.get(row)?, rows.get(first)?)));
+        let Some((later, earlier)) = pair else {
+            continue;
+        };
+        *record = shortened(&later.record_id);
+        if slice.is_empty() {
+            let (column, found, expected) = difference(later, earlier);
+            *error = DataError::Label {
+                path: path.to_owned(),
+                place: *place,
+                first: *first,
+                record: shortened(&later.record_id).into(),
+                column,
+                found: found.into(),
+                expected: expected.into(),
+            };
+        }
+    }
+    Ok(errors)
+}
+
+fn difference(later: &Row, earlier: &Row) -> (Box<str>, String, String) {
+    let text = |value: Option<&String>| value.map(|v| shortened(v)).unwrap_or_default();
+    if later.target != earlier.target {
+        let of = |row: &Row| shortened(&row.target.to_string());
+        return ("label".into(), of(later), of(earlier));
+    }
+    if later.group != earlier.group {
+        return (
+            "group".into(),
+            text(later.group.as_ref()),
+            text(earlier.group.as_ref()),
+        );
+    }
+    let mut pairs = later.attributes.iter().zip(&earlier.attributes).enumerate();
+    match pairs.find(|(_, (a, b))| a != b) {
+        Some((at, (a, b))) => (
+            format!("attribute {}", at + 1).into(),
+            text(a.as_ref()),
+            text(b.as_ref()),
+        ),
+        None => ("label".into(), String::new(), String::new()),
     }
 }

@@ -1,43 +1,15 @@
-//! Makes the views of a dataset's records: the clean one and its corruptions (`fl::corrupt`), keyed by
-//! the record and a local secret, so that a view depends on its record alone.
+//! Writes a dataset with its made slices (by condition and by corruption) to a CSV file of its own, which
+//! needs the secret no more.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use fieldmark_fl::corrupt::{self, Frame, Operator, RecordKey};
-
 use crate::csv_file::io_error;
 use crate::error::DataError;
 use crate::file::DatasetFile;
-use crate::source::{self, Source};
-
-/// The slice that views are made of.
-pub const CLEAN: &str = "clean";
-
-/// One corrupted view to make.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct View {
-    /// Name of its slice.
-    pub slice: String,
-    /// What is done to the clean view.
-    pub operator: Operator,
-    /// How much, 1 to 5.
-    pub severity: u8,
-}
-
-/// What to make.
-#[derive(Debug, Clone)]
-pub struct ViewOptions {
-    /// The corrupted views.
-    pub views: Vec<View>,
-    /// Whether the clean view is written too.
-    pub clean: bool,
-    /// Width of the images; `None`: they are square.
-    pub width: Option<usize>,
-    /// Top of the range of a feature.
-    pub max: f32,
-}
+use crate::options::ReadOptions;
+use crate::source::{Source, View};
 
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -48,36 +20,47 @@ pub struct Written {
     pub rows: u64,
 }
 
-/// Reads the clean views of `input` and writes a CSV file of all views asked for. A file without a
-/// slice column is all clean. `progress` is called after each record with their number.
+/// Reads `input` and writes a CSV file of all views of the slices that `options` make; with `keep` the
+/// views of the slices in the file too. `progress` is called after each record with their number.
 ///
 /// # Errors
-/// What [`crate::open`] refuses; features that are no image of the stated width and range; an existing
-/// or unwritable output file.
+/// What [`crate::open_with`] refuses; features that are no image of the stated width and range; an
+/// existing or unwritable output file.
 pub fn write(
     input: &Path,
     output: &Path,
-    options: &ViewOptions,
+    options: &ReadOptions,
+    keep: bool,
     secret: &[u8; 32],
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Written, DataError> {
-    let file = DatasetFile::open(input, Some(CLEAN))?;
-    file.check_slices([CLEAN])?;
-    let (features, total) = (file.summary().features, file.summary().records);
-    let image = Image::new(input, features, options)?;
+    let file = DatasetFile::open(input, options)?;
+    let summary = file.summary().clone();
+    let attributes: Vec<String> = file.profile().attributes.iter().map(|a| a.name.clone()).collect();
+    let records = file.records_with(secret)?;
     let made = File::create_new(output).map_err(|e| io_error(output, "create", e))?;
     let mut out = BufWriter::new(made);
     let failed = |e| io_error(output, "write", e);
-    writeln!(out, "record_id,slice,label,{}", header(features)).map_err(failed)?;
+    let columns = if summary.text {
+        "text".to_owned()
+    } else {
+        header(summary.features)
+    };
+    let extra: String = attributes
+        .iter()
+        .map(|name| format!("{},", quoted(&format!("attr.{name}"))))
+        .collect();
+    writeln!(out, "record_id,slice,label,group,{extra}{columns}").map_err(failed)?;
     let mut written = Written { records: 0, rows: 0 };
-    for source in file.records()? {
+    for source in records {
         let source = source?;
-        for (slice, pixels) in image.views_of(&source, options, secret)? {
-            write_row(&mut out, &source, &slice, &pixels).map_err(failed)?;
+        let wanted = |slice: &&String| keep || !summary.file_slices.contains(slice);
+        for slice in source.views.keys().filter(wanted) {
+            write_row(&mut out, &source, slice, &attributes).map_err(failed)?;
             written.rows += 1;
         }
         written.records += 1;
-        progress(written.records, total);
+        progress(written.records, summary.records);
     }
     let made = out.into_inner().map_err(|e| failed(e.into_error()))?;
     made.sync_all().map_err(failed)?;
@@ -91,10 +74,28 @@ fn header(features: u64) -> String {
         .join(",")
 }
 
-fn write_row(out: &mut impl Write, source: &Source, slice: &str, pixels: &[f32]) -> std::io::Result<()> {
-    let values: Vec<String> = pixels.iter().map(f32::to_string).collect();
+fn write_row(
+    out: &mut impl Write,
+    source: &Source,
+    slice: &str,
+    attributes: &[String],
+) -> std::io::Result<()> {
+    let values = match source.views.get(slice) {
+        Some(View::Text(text)) => quoted(text),
+        Some(View::Numbers(numbers)) => numbers.iter().map(f32::to_string).collect::<Vec<_>>().join(","),
+        None => String::new(),
+    };
+    let text = |value: Option<&String>| value.map(|v| quoted(v)).unwrap_or_default();
+    let extra = attributes
+        .iter()
+        .map(|name| text(source.attributes.get(name)) + ",");
+    let extra: String = extra.collect();
     let (id, label) = (quoted(&source.record_id), quoted(&source.target.to_string()));
-    writeln!(out, "{id},{slice},{label},{}", values.join(","))
+    writeln!(
+        out,
+        "{id},{slice},{label},{},{extra}{values}",
+        text(source.group.as_ref())
+    )
 }
 
 /// Quotes a value where CSV asks for it.
@@ -106,96 +107,21 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// The shape of every record.
-struct Image<'p> {
-    path: &'p Path,
-    width: usize,
-    height: usize,
-}
-
-impl<'p> Image<'p> {
-    fn new(path: &'p Path, features: u64, options: &ViewOptions) -> Result<Self, DataError> {
-        let fail = |detail: String| DataError::Image {
-            path: path.to_owned(),
-            detail,
-        };
-        let features = usize::try_from(features).unwrap_or(usize::MAX);
-        let width = options.width.unwrap_or_else(|| features.isqrt());
-        let height = features.checked_div(width).unwrap_or(0);
-        if width == 0 || width.checked_mul(height) != Some(features) {
-            let detail =
-                format!("{features} features are no image of width {width}; state the width with --width");
-            return Err(fail(detail));
-        }
-        Ok(Self { path, width, height })
-    }
-
-    /// All views of one record, the clean one first.
-    fn views_of(
-        &self,
-        source: &Source,
-        options: &ViewOptions,
-        secret: &[u8; 32],
-    ) -> Result<Vec<(String, Vec<f32>)>, DataError> {
-        let clean = source.views.get(CLEAN).and_then(source::View::numbers);
-        let clean = clean.unwrap_or_default().to_vec();
-        let max = options.max;
-        if let Some(outside) = clean.iter().find(|pixel| **pixel < 0.0 || **pixel > max) {
-            let (path, record) = (self.path.to_owned(), &source.record_id);
-            let detail = format!(
-                "record '{record}' has a value of {outside}, outside 0 to {max}; state the top of the range with --max"
-            );
-            return Err(DataError::Image { path, detail });
-        }
-        let key = RecordKey {
-            secret,
-            record_id: source.record_id.as_bytes(),
-        };
-        let mut views = Vec::new();
-        for view in &options.views {
-            let mut pixels = clean.clone();
-            let frame = Frame {
-                pixels: &mut pixels,
-                width: self.width,
-                height: self.height,
-                channels: 1,
-                max,
-            };
-            corrupt::apply(view.operator, frame, view.severity, &key).map_err(|error| {
-                DataError::Corrupt {
-                    path: self.path.to_owned(),
-                    record: source.record_id.clone(),
-                    source: error,
-                }
-            })?;
-            views.push((view.slice.clone(), pixels));
-        }
-        if options.clean {
-            views.insert(0, (CLEAN.to_owned(), clean));
-        }
-        Ok(views)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{CorruptionRule, Range};
 
-    fn options() -> ViewOptions {
-        let view = |slice: &str, operator| View {
+    fn options() -> ReadOptions {
+        let rule = |slice: &str, operator: &str| CorruptionRule {
             slice: slice.into(),
-            operator,
+            operator: operator.into(),
             severity: 3,
         };
-        let views = vec![
-            view("blur", Operator::Blur),
-            view("sensor-noise", Operator::SensorNoise),
-        ];
-        ViewOptions {
-            views,
-            clean: true,
-            width: None,
-            max: 16.0,
+        ReadOptions {
+            corruptions: vec![rule("blur", "blur"), rule("sensor-noise", "noise")],
+            range: Some(Range { low: 0.0, high: 16.0 }),
+            ..ReadOptions::default()
         }
     }
 
@@ -218,6 +144,7 @@ mod tests {
             &input(dir.path(), &[0, 1, 2]),
             &out,
             &options(),
+            true,
             &[7; 32],
             |_, _| (),
         )
@@ -237,6 +164,7 @@ mod tests {
                 &input(dir.path(), rows),
                 &out,
                 &options(),
+                true,
                 &[secret; 32],
                 |_, _| (),
             )
@@ -253,12 +181,17 @@ mod tests {
     fn a_wrong_range_or_width_says_what_to_state() {
         let dir = tempfile::tempdir().unwrap();
         let path = input(dir.path(), &[0]);
+        let refused = |options: &ReadOptions| {
+            let out = dir.path().join("a.csv");
+            write(&path, &out, options, true, &[7; 32], |_, _| ())
+                .unwrap_err()
+                .to_string()
+        };
         let mut wrong = options();
-        wrong.max = 1.0;
-        let error = write(&path, &dir.path().join("a.csv"), &wrong, &[7; 32], |_, _| ()).unwrap_err();
-        assert!(error.to_string().contains("--max"), "{error}");
-        wrong.width = Some(7);
-        let error = write(&path, &dir.path().join("b.csv"), &wrong, &[7; 32], |_, _| ()).unwrap_err();
-        assert!(error.to_string().contains("--width"), "{error}");
+        wrong.range = Some(Range { low: 0.0, high: 1.0 });
+        assert!(refused(&wrong).contains("--range"), "{}", refused(&wrong));
+        wrong = options();
+        wrong.image.width = Some(7);
+        assert!(refused(&wrong).contains("--width"), "{}", refused(&wrong));
     }
 }
