@@ -121,7 +121,7 @@ pub(crate) enum Command {
     Privacy(privacy::Privacy),
     /// Show a challenge's leaderboard
     #[command(
-        after_help = "Example:\n  fieldmark leaderboard digits-in-the-field --wait 60 --html board.html"
+        after_help = "Example:\n  fieldmark leaderboard digits-in-the-field --wait 60 --html board.html\n  fieldmark leaderboard digits-in-the-field --weights low-light:2,blur:0\n  fieldmark leaderboard digits-in-the-field --format parquet --out board.parquet"
     )]
     Leaderboard(Leaderboard),
     /// Subscribe to a model: results, regressions, drift, issues, releases and withdrawals
@@ -144,7 +144,7 @@ pub(crate) enum Command {
     Doctor,
     /// Rehearse a scenario in simulation
     #[command(
-        after_help = "Examples:\n  fieldmark simulate scenarios/partition.toml --seed 7\n  fieldmark simulate scenarios/committee.toml --seeds 1000\n  fieldmark simulate --coverage --challenges 500"
+        after_help = "Examples:\n  fieldmark simulate scenarios/partition.toml --seed 7\n  fieldmark simulate scenarios/committee.toml --seeds 1000\n  fieldmark simulate scenarios/field.toml --out report\n  fieldmark simulate --coverage --challenges 500"
     )]
     Simulate(Simulate),
     /// Print shell completions
@@ -501,6 +501,27 @@ pub(crate) struct Leaderboard {
     /// Instead of the board: time its models on this machine with their public samples
     #[arg(long, conflicts_with_all = ["html", "trust_policy", "wait"])]
     pub(crate) speed: bool,
+    /// Weight slices in field scores and ranks, like low-light:2,blur:0; slices not named weigh 1
+    #[arg(long, value_name = "SLICE:WEIGHT,…")]
+    pub(crate) weights: Option<String>,
+    /// Print, or write to --out, in this format instead
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<BoardFormat>,
+    /// File that receives --format
+    #[arg(long, value_name = "FILE", requires = "format")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum BoardFormat {
+    /// One line per cell
+    Csv,
+    /// The node's own bytes, the same on every node with the same records
+    Json,
+    /// The table of csv, for analysis; needs --out
+    Parquet,
+    /// Where every cell comes from, as JSON
+    Provenance,
 }
 
 #[derive(Debug, Args)]
@@ -515,9 +536,13 @@ pub(crate) struct Simulate {
     /// Challenges of each structure in each setting of the coverage study
     #[arg(long, value_name = "N", default_value_t = 10_000, requires = "coverage", value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
     pub(crate) challenges: u64,
-    /// Threads of the coverage study [default: one per core]; the result is the same
+    /// Threads of a challenge-level scenario or the coverage study [default: one per core]; the result is
+    /// the same
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) threads: usize,
+    /// Folder that receives report.html and cells.parquet of a challenge-level scenario
+    #[arg(long, value_name = "FOLDER", conflicts_with = "coverage")]
+    pub(crate) out: Option<PathBuf>,
     /// Seed; the same seed gives the same run
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,

@@ -97,6 +97,22 @@ impl Client {
         parse(&self.answer(request.call())?)
     }
 
+    pub(crate) fn get_bytes(&self, path: &str) -> anyhow::Result<Vec<u8>> {
+        let request = self
+            .agent
+            .get(self.url(path))
+            .header("Authorization", self.bearer());
+        self.answer_bytes(request.call())
+    }
+
+    pub(crate) fn post_bytes(&self, path: &str, body: &impl Serialize) -> anyhow::Result<Vec<u8>> {
+        let request = self
+            .agent
+            .post(self.url(path))
+            .header("Authorization", self.bearer());
+        self.answer_bytes(request.send_json(body))
+    }
+
     /// Follows the node's events until it ends or `take` returns false.
     pub(crate) fn events(&self, mut take: impl FnMut(Value) -> anyhow::Result<bool>) -> anyhow::Result<()> {
         let request = self
@@ -128,18 +144,23 @@ impl Client {
     }
 
     fn answer(&self, result: Result<Response<Body>, ureq::Error>) -> anyhow::Result<String> {
+        let bytes = self.answer_bytes(result)?;
+        String::from_utf8(bytes).context("the node's answer is no text")
+    }
+
+    fn answer_bytes(&self, result: Result<Response<Body>, ureq::Error>) -> anyhow::Result<Vec<u8>> {
         let mut response = result.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
         let body = response
             .body_mut()
             .with_config()
             .limit(ANSWER_BYTES_MAX)
-            .read_to_string();
-        let text = body.context("the node's answer was cut off")?;
+            .read_to_vec();
+        let bytes = body.context("the node's answer was cut off")?;
         if status.is_success() {
-            Ok(text)
+            Ok(bytes)
         } else {
-            Err(refused(status, &text).into())
+            Err(refused(status, &String::from_utf8_lossy(&bytes)).into())
         }
     }
 

@@ -18,7 +18,8 @@
 //! | `feedback`, `served`, `served/forget` | `served`, which also serves the page `/label` |
 //! | `windows`, `challenges/{ref}/enrol` | `windows` |
 //! | `datasets` | `datasets` |
-//! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort`, `…/board`, `…/board.html` | [`challenges`] |
+//! | `challenges`, `challenges/{ref}`, `…/join`, `…/abort` | [`challenges`] |
+//! | `challenges/{ref}/board`, `….html`, `….csv`, `….parquet`, `…/provenance.json` | `boards` |
 
 pub mod challenges;
 pub mod failure;
@@ -28,6 +29,7 @@ pub mod models;
 pub mod spec;
 pub mod subscriptions;
 
+mod boards;
 mod budgets;
 mod connections;
 mod datasets;
@@ -48,6 +50,7 @@ use fieldmark_protocol::machine::Read;
 use tokio::net::TcpListener;
 
 use crate::handle::NodeHandle;
+use boards::Format;
 use connections::Connections;
 use failure::Failure;
 use guard::Guard;
@@ -99,13 +102,16 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/challenges/{reference}/speed", get(challenges::speed))
         .route("/endorsements", post(endorsements::endorse))
         .route("/endorsements/{identity}", get(endorsements::list))
+        .route("/challenges/{reference}/board", boards::route(Format::Json))
+        .route("/challenges/{reference}/board.html", boards::route(Format::Html))
+        .route("/challenges/{reference}/board.csv", boards::route(Format::Csv))
         .route(
-            "/challenges/{reference}/board",
-            get(challenges::board).post(challenges::board_under),
+            "/challenges/{reference}/board.parquet",
+            boards::route(Format::Parquet),
         )
         .route(
-            "/challenges/{reference}/board.html",
-            get(challenges::page).post(challenges::page_under),
+            "/challenges/{reference}/provenance.json",
+            boards::route(Format::Provenance),
         )
         .fallback(|| async { Failure::not_found("there is nothing under this path of the API") })
         .method_not_allowed_fallback(|| async {
@@ -136,14 +142,22 @@ pub fn pages(handle: NodeHandle) -> Router {
         .route("/issues/{id}/issue.json", get(issues::public_show))
         .route("/challenges", get(pages::challenges))
         .route("/challenges/{id}", get(pages::challenge))
-        .route("/challenges/{id}/board.json", get(pages::board))
         .route("/challenges/{id}/live", get(live::challenge))
+        .route("/challenges/{id}/board.json", exported(Format::Json))
+        .route("/challenges/{id}/board.csv", exported(Format::Csv))
+        .route("/challenges/{id}/board.parquet", exported(Format::Parquet))
+        .route("/challenges/{id}/provenance.json", exported(Format::Provenance))
         .route("/status", get(pages::status))
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(pages::nowhere)
         .layer(DefaultBodyLimit::max(0))
         .layer(middleware::map_response(pages::secured))
         .with_state(handle)
+}
+
+/// A board of the public pages in a format.
+fn exported(format: Format) -> axum::routing::MethodRouter<NodeHandle> {
+    get(move |state, path, query| pages::board(state, path, query, format))
 }
 
 /// Serves until the task is ended; how many connections are open at a time is bounded.

@@ -6,6 +6,7 @@
 pub mod core_thread;
 mod downloads;
 pub mod evaluate;
+pub mod export;
 pub mod handle;
 pub mod home;
 pub mod http;

@@ -25,6 +25,7 @@
 //! | `checkers` | what must hold at the end |
 //! | `journal` | the event log |
 //! | `coverage` | the study of how often intervals and rank sets are right, without a network |
+//! | `field` | many statistical clients of one challenge, without a network |
 //! | `parallel` | independent jobs on many cores |
 
 mod acquaintance;
@@ -36,6 +37,7 @@ mod disk;
 mod draws;
 mod equivocator;
 mod error;
+mod field;
 mod host;
 mod journal;
 mod many;
@@ -53,6 +55,7 @@ use std::path::{Path, PathBuf};
 
 pub use coverage::{Coverage, CoverageOptions, CoverageRow, Range};
 pub use error::SimulationError;
+pub use field::{FieldCell, FieldError, FieldReport, FieldScenario, is_challenge_level};
 pub use many::{FAILURES_MAX, Many, run_many};
 pub use report::Report;
 pub use scenario::{Scenario, ScenarioError};

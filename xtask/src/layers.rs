@@ -49,6 +49,7 @@ const SUPERVISOR: &str = "fieldmark-supervisor";
 const NET: &str = "fieldmark-net";
 const BLOBS: &str = "fieldmark-blobs";
 const PAGES: &str = "fieldmark-pages";
+const TABLES: &str = "fieldmark-tables";
 const CLI: &str = "fieldmark-cli";
 const SIMULATIONS: &str = "fieldmark-simulations";
 const FUZZ: &str = "fieldmark-fuzz";
@@ -62,7 +63,7 @@ const BELOW_CORE: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL];
 const BELOW_ROOMS: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL, ROCKS, CORE, DATA];
 
 /// The node's rooms.
-const ROOMS: &[&str] = &[SUPERVISOR, NET, BLOBS, PAGES];
+const ROOMS: &[&str] = &[SUPERVISOR, NET, BLOBS, PAGES, TABLES];
 
 /// Every package of the workspace. One that is not built yet is no violation; one that is not listed is.
 const LAYERS: &[Layer] = &[
@@ -79,9 +80,10 @@ const LAYERS: &[Layer] = &[
     layer(NET, "node/net", &[BELOW_ROOMS]),
     layer(BLOBS, "node/blobs", &[BELOW_ROOMS, &[NET]]),
     layer(PAGES, "node/pages", &[BELOW_ROOMS]),
+    layer(TABLES, "node/tables", &[]),
     layer(NODE, "node", &[BELOW_ROOMS, ROOMS]),
-    layer(SIMULATIONS, "simulations", &[BELOW_CORE, &[CORE]]),
-    layer(FUZZ, "fuzz", &[BELOW_CORE, &[CORE, DATA, SIMULATIONS]]),
+    layer(SIMULATIONS, "simulations", &[BELOW_CORE, &[CORE, TABLES]]),
+    layer(FUZZ, "fuzz", &[BELOW_CORE, &[CORE, DATA, TABLES, SIMULATIONS]]),
     layer(CLI, "cli", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS]]),
     layer(TESTS, "tests", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS, CLI]]),
     layer(XTASK, "xtask", &[&[TESTS]]),

@@ -7,7 +7,7 @@ use fieldmark_node::home;
 use fieldmark_protocol::trust::TrustPolicy;
 use serde_json::Value;
 
-use crate::args::{Global, Leaderboard};
+use crate::args::{BoardFormat, Global, Leaderboard};
 use crate::client::{Client, encoded};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
@@ -29,12 +29,36 @@ pub(crate) fn leaderboard(global: &Global, args: &Leaderboard, out: &Output) -> 
         return out.result(&found, || speed_text(&found));
     }
     let policy = args.trust_policy.as_deref().map(home::read_trust).transpose()?;
-    let path = format!("challenges/{}/board", encoded(&args.challenge.reference));
+    let challenge = format!("challenges/{}", encoded(&args.challenge.reference));
+    let query = args
+        .weights
+        .as_deref()
+        .map_or_else(String::new, |weights| format!("?w={}", encoded(weights)));
+    let path = format!("{challenge}/board{query}");
     let board = wait(&client, &path, policy.as_ref(), args.wait, out)?;
     if let Some(file) = &args.html {
-        let page = fetch(&client, &format!("{path}.html"), policy.as_ref())?;
+        let page = fetch(
+            &client,
+            &format!("{challenge}/board.html{query}"),
+            policy.as_ref(),
+        )?;
         std::fs::write(file, page).with_context(|| format!("{}: cannot write it", file.display()))?;
         out.note(&format!("wrote {}", file.display()));
+    }
+    if let Some(format) = args.format {
+        let path = match format {
+            BoardFormat::Csv => "board.csv",
+            BoardFormat::Json => "board",
+            BoardFormat::Parquet => "board.parquet",
+            BoardFormat::Provenance => "provenance.json",
+        };
+        return export(
+            &client,
+            &format!("{challenge}/{path}{query}"),
+            policy.as_ref(),
+            args,
+            out,
+        );
     }
     if out.is_json() {
         // The node's own bytes, which are the same on every node with the same records.
@@ -42,6 +66,29 @@ pub(crate) fn leaderboard(global: &Global, args: &Leaderboard, out: &Output) -> 
     }
     let value: Value = serde_json::from_str(&board).context("the node's board is not JSON")?;
     out.result(&value, || board_text(&value))
+}
+
+/// Writes the bytes to the file that was named, or prints them if they are text.
+fn export(
+    client: &Client,
+    path: &str,
+    policy: Option<&TrustPolicy>,
+    args: &Leaderboard,
+    out: &Output,
+) -> anyhow::Result<()> {
+    if args.out.is_none() && args.format == Some(BoardFormat::Parquet) {
+        return Err(Failure::usage("a Parquet file is no text; name a file with --out").into());
+    }
+    let bytes = match policy {
+        Some(policy) => client.post_bytes(path, policy)?,
+        None => client.get_bytes(path)?,
+    };
+    let Some(file) = &args.out else {
+        return out.raw(&String::from_utf8_lossy(&bytes));
+    };
+    std::fs::write(file, &bytes).with_context(|| format!("{}: cannot write it", file.display()))?;
+    out.note(&format!("wrote {}", file.display()));
+    Ok(())
 }
 
 fn fetch(client: &Client, path: &str, policy: Option<&TrustPolicy>) -> anyhow::Result<String> {

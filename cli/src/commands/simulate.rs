@@ -4,7 +4,11 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 use std::thread;
 
-use fieldmark_simulations::{Coverage, CoverageOptions, Many, Options, Report, run_file_with, run_many};
+use anyhow::Context as _;
+use fieldmark_simulations::{
+    Coverage, CoverageOptions, FieldCell, FieldReport, FieldScenario, Many, Options, Report,
+    is_challenge_level, run_file_with, run_many,
+};
 
 use crate::args::Simulate;
 use crate::failure::{Exit, Failure};
@@ -17,10 +21,68 @@ pub(crate) fn simulate(args: &Simulate, out: &Output) -> anyhow::Result<()> {
         return coverage(args, out);
     };
     let path = super::absolute(scenario)?;
+    if std::fs::read_to_string(&path).is_ok_and(|text| is_challenge_level(&text)) {
+        return field(args, &path, out);
+    }
     match args.seeds {
         Some(seeds) => many(args, scenario, &path, seeds, out),
         None => one(args, scenario, &path, out),
     }
+}
+
+/// A challenge-level scenario.
+fn field(args: &Simulate, path: &Path, out: &Output) -> anyhow::Result<()> {
+    let shown = || path.display().to_string();
+    let scenario = FieldScenario::read(path).with_context(shown)?;
+    let spinner = out.spinner(&format!("simulating {} with seed {}", path.display(), args.seed));
+    let report = scenario.run(args.seed, args.threads).with_context(shown)?;
+    spinner.finish_and_clear();
+    if let Some(folder) = &args.out {
+        let write = |name: &str, bytes: &[u8]| {
+            let file = folder.join(name);
+            std::fs::write(&file, bytes).with_context(|| format!("{}: cannot write it", file.display()))
+        };
+        std::fs::create_dir_all(folder).with_context(|| format!("{}: cannot make it", folder.display()))?;
+        write("report.html", report.html().as_bytes())?;
+        write("cells.parquet", &report.table()?.parquet()?)?;
+        out.note(&format!(
+            "wrote report.html and cells.parquet to {}",
+            folder.display()
+        ));
+    }
+    out.result(&report, || field_text(&report))
+}
+
+fn field_text(report: &FieldReport) -> String {
+    let pooled = report
+        .cells
+        .iter()
+        .filter(|cell| cell.window == 0 && cell.column == "field");
+    let row = |cell: &FieldCell| {
+        let (best, worst) = cell.rank.unwrap_or((0, 0));
+        let number = |value: Option<f64>| value.map_or("–".to_owned(), |value| format!("{value:.4}"));
+        vec![
+            format!("{best}–{worst}"),
+            cell.model.clone(),
+            number(cell.score),
+            cell.interval
+                .map_or("–".to_owned(), |(lo, hi)| format!("{lo:.4}–{hi:.4}")),
+            number(Some(cell.truth)),
+        ]
+    };
+    let rows: Vec<Vec<String>> = pooled.map(row).collect();
+    let header = ["rank", "model", "field score", "95% interval", "truth"];
+    let facts = text::fields(&[
+        ("clients", report.clients.to_string()),
+        ("records", report.records.to_string()),
+        ("separable", report.separable.to_string()),
+        (
+            "intervals that hold the truth",
+            format!("{:.1}%", 100.0 * report.covered),
+        ),
+        ("hash", report.hash.clone()),
+    ]);
+    format!("{}\n\n{facts}", text::table(&header, &rows))
 }
 
 fn coverage(args: &Simulate, out: &Output) -> anyhow::Result<()> {

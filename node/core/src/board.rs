@@ -2,7 +2,7 @@
 //! point, rounded once, so that nodes with the same records print byte-identical boards.
 
 use fieldmark_fl::board::{self as scores, BoardInput, Row, ScoreTable};
-use fieldmark_fl::interval::{self, Micro, Score};
+use fieldmark_fl::interval::{self, Micro, Score, Weights};
 use fieldmark_fl::schema::Schema;
 use fieldmark_ledger::batch::{BatchView, Phase};
 use fieldmark_ledger::{board as ledger_board, identity};
@@ -17,8 +17,12 @@ use crate::io::phase_name;
 use crate::params::schema_params;
 
 mod metrics;
+mod provenance;
+mod weights;
 
 pub use metrics::MetricCell;
+pub use provenance::{CellOf, EntryOf, Noise, Provenance, provenance};
+pub use weights::{WeightsTextError, parse as parse_weights};
 
 /// A challenge's leaderboard. Its JSON is what `fieldmark leaderboard --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -63,6 +67,10 @@ pub struct Board {
     pub clean_slice: String,
     /// What a score is: `accuracy`, `brier-score`, `closeness`, `win-rate` or `preference`.
     pub metric: &'static str,
+    /// The reader's weights of the slices, scaled to sum to 1, where they are not equal: field scores,
+    /// their intervals and the ranks are by these weights.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weights: Option<std::collections::BTreeMap<String, Fixed>>,
     /// Whether any two models are separated.
     pub separable: bool,
     /// Largest change of a field score that one contributor could have made, as a fraction.
@@ -183,6 +191,9 @@ pub enum BoardError {
     /// The aggregate does not fit the task.
     #[error("the aggregate cannot be read")]
     Scores(#[from] scores::BoardError),
+    /// The reader's weights do not fit the board.
+    #[error("the weights cannot be used")]
+    Weights(#[from] WeightsTextError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -193,16 +204,33 @@ pub enum BoardError {
 /// # Errors
 /// [`BoardError`]; a challenge without a released batch has a board without rows' scores.
 pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Result<Board, BoardError> {
+    weighted(store, challenge, policy, "")
+}
+
+/// The board with field scores as the reader weights the slices: `low-light:2,blur:0`, slices not named
+/// weigh 1. Equal weights give [`board`], byte for byte.
+///
+/// # Errors
+/// As [`board`], and weights that cannot be read.
+pub fn weighted(
+    store: &dyn Read,
+    challenge: &RecordId,
+    policy: &TrustPolicy,
+    weights: &str,
+) -> Result<Board, BoardError> {
     let inputs = ledger_board::gather(store, challenge)?.ok_or(BoardError::NoChallenge(*challenge))?;
     let task = &inputs.task.task;
     let schema = Schema::new(&schema_params(task))?;
+    let weights = parse_weights(weights, &task.statistics.slices)?;
     let sum = crate::reveal::sum(task, &inputs.batch);
     let released = inputs.batch.phase == Phase::Released;
     let sum = sum.filter(|_| released);
     let metrics = sum
         .as_deref()
         .map(|sum| metrics::of_models(&inputs, &schema, sum));
-    let table = sum.map(|sum| table(&inputs, &schema, sum)).transpose()?;
+    let table = sum
+        .map(|sum| table(&inputs, &schema, sum, &weights))
+        .transpose()?;
     let contributors = inputs.batch.transcript().map_or(0, |t| t.count);
     let challenge = &inputs.challenge.challenge;
     Ok(Board {
@@ -232,6 +260,7 @@ pub fn board(store: &dyn Read, challenge: &RecordId, policy: &TrustPolicy) -> Re
         slices: task.statistics.slices.clone(),
         clean_slice: challenge.clean_slice.clone(),
         metric: task.statistics.extra.score.name(),
+        weights: shares(&weights, &task.statistics.slices),
         separable: table.as_ref().is_some_and(|t| t.separable),
         influence: table.as_ref().and_then(|t| t.influence).map(Fixed),
         expected: expectation(task, &schema),
@@ -246,9 +275,10 @@ fn table(
     inputs: &ledger_board::BoardInputs,
     schema: &Schema,
     aggregate: Vec<i128>,
+    weights: &Weights,
 ) -> Result<ScoreTable, scores::BoardError> {
     let task = &inputs.task.task;
-    scores::board(&BoardInput {
+    let input = BoardInput {
         models: task
             .statistics
             .releases
@@ -261,7 +291,18 @@ fn table(
         sigma_squared: task.privacy.sigma_squared,
         aggregators: u8::try_from(task.committee.len()).unwrap_or(u8::MAX),
         contributors: inputs.batch.transcript().map_or(0, |t| t.count),
-    })
+    };
+    scores::weighted_board(&input, weights)
+}
+
+/// Unequal weights by slice.
+fn shares(weights: &Weights, slices: &[String]) -> Option<std::collections::BTreeMap<String, Fixed>> {
+    let fixed = |share: f64| Fixed(Micro::from_f64(share));
+    let by_slice = slices
+        .iter()
+        .cloned()
+        .zip(weights.shares().into_iter().map(fixed));
+    (!weights.equal()).then(|| by_slice.collect())
 }
 
 fn model_name(inputs: &ledger_board::BoardInputs, id: &RecordId) -> String {

@@ -1,15 +1,12 @@
-//! Challenges: list, details, posing, joining, aborting, and the board.
+//! Challenges: list, details, posing, joining, aborting.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use axum::Json;
 use axum::extract::State;
-use axum::http::header::CONTENT_TYPE;
-use axum::response::{Html, IntoResponse, Response};
 use fieldmark_ledger::batch::{self, BatchView};
 use fieldmark_ledger::tasks::{self, ChallengeView, TaskView};
 use fieldmark_ledger::{catalogue, identity};
-use fieldmark_node_core::board::{self, Board};
 use fieldmark_node_core::io::{Command, phase_name};
 use fieldmark_protocol::machine::Read;
 use fieldmark_protocol::task::Eligibility;
@@ -225,65 +222,6 @@ pub(super) async fn speed(
     Ok(Json(
         json!({ "challenge": found.challenge.id, "local": true, "models": models }),
     ))
-}
-
-/// `GET challenges/{ref}/board`: under this node's trust policy as its file has it now.
-pub(super) async fn board(
-    State(handle): State<NodeHandle>,
-    Path(reference): Path<String>,
-) -> Result<Response, Failure> {
-    let trust = handle.home.trust_now()?;
-    board_text(&handle, reference, trust).await
-}
-
-/// `POST challenges/{ref}/board`: under the trust policy of the request.
-pub(super) async fn board_under(
-    State(handle): State<NodeHandle>,
-    Path(reference): Path<String>,
-    Body(trust): Body<TrustPolicy>,
-) -> Result<Response, Failure> {
-    board_text(&handle, reference, trust).await
-}
-
-/// `GET challenges/{ref}/board.html`: one file that needs nothing else.
-pub(super) async fn page(
-    State(handle): State<NodeHandle>,
-    Path(reference): Path<String>,
-) -> Result<Html<String>, Failure> {
-    let trust = handle.home.trust_now()?;
-    Ok(Html(fieldmark_pages::standalone(
-        &board_of(&handle, reference, trust).await?,
-    )))
-}
-
-/// `POST challenges/{ref}/board.html`: under the trust policy of the request.
-pub(super) async fn page_under(
-    State(handle): State<NodeHandle>,
-    Path(reference): Path<String>,
-    Body(trust): Body<TrustPolicy>,
-) -> Result<Html<String>, Failure> {
-    Ok(Html(fieldmark_pages::standalone(
-        &board_of(&handle, reference, trust).await?,
-    )))
-}
-
-async fn board_text(handle: &NodeHandle, reference: String, trust: TrustPolicy) -> Result<Response, Failure> {
-    let board = board_of(handle, reference, trust).await?;
-    Ok(([(CONTENT_TYPE, "application/json")], pretty(&board)?).into_response())
-}
-
-async fn board_of(handle: &NodeHandle, reference: String, trust: TrustPolicy) -> Result<Board, Failure> {
-    super::read(handle, move |store| {
-        let id = tasks::resolve_challenge(store, &reference)?;
-        Ok(board::board(store, &id, &trust)?)
-    })
-    .await
-}
-
-/// A board as its readers compare it: byte-identical on all nodes with the same records.
-pub(super) fn pretty(board: &Board) -> Result<String, Failure> {
-    let text = serde_json::to_string_pretty(board).map_err(|e| Failure::internal(e.to_string()))?;
-    Ok(text + "\n")
 }
 
 /// Every challenge in effect whose task is here, newest first.

@@ -102,6 +102,7 @@ impl From<BoardError> for Failure {
         match error {
             BoardError::NoChallenge(_) => Self::not_found(error.to_string()),
             BoardError::Store(error) => error.into(),
+            BoardError::Weights(_) => Self::invalid(with_causes(&error)),
             _ => Self::internal(with_causes(&error)),
         }
     }

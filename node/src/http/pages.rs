@@ -1,7 +1,7 @@
 //! The public pages: ledger views turned into what `fieldmark-pages` renders. Read-only.
 
 use axum::extract::State;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode, Uri};
 use axum::response::{Html, IntoResponse, Response};
 use fieldmark_blobs::{BlobHash, BlobStore};
@@ -19,6 +19,7 @@ use fieldmark_protocol::machine::Read;
 use fieldmark_protocol::manifest::CARD_FILE;
 use fieldmark_protocol::trust::TrustPolicy;
 
+use super::boards::{self, Format, Weighting};
 use super::challenges::{self, Found};
 use super::extract::{Path, Query};
 use super::failure::Failure;
@@ -133,11 +134,15 @@ pub(super) async fn challenges(State(handle): State<NodeHandle>) -> Page {
 }
 
 /// `GET /challenges/{id}`
-pub(super) async fn challenge(State(handle): State<NodeHandle>, Path(id): Path<String>) -> Page {
+pub(super) async fn challenge(
+    State(handle): State<NodeHandle>,
+    Path(id): Path<String>,
+    Query(weighting): Query<Weighting>,
+) -> Page {
     let trust = handle.home.trust_now()?;
     let (found, board) = super::read(&handle, move |store| {
         let found = challenges::find(store, &id)?;
-        let board = board::board(store, &found.challenge.id, &trust)?;
+        let board = boards::weighted(store, &found.challenge.id, &trust, &weighting)?;
         Ok((found, board))
     })
     .await?;
@@ -157,14 +162,15 @@ pub(super) async fn challenge(State(handle): State<NodeHandle>, Path(id): Path<S
     Ok(html(page).into_response())
 }
 
-/// `GET /challenges/{id}/board.json`
-pub(super) async fn board(State(handle): State<NodeHandle>, Path(id): Path<String>) -> Page {
+/// `GET /challenges/{id}/board.json`, `….csv`, `….parquet` and `…/provenance.json`
+pub(super) async fn board(
+    State(handle): State<NodeHandle>,
+    Path(id): Path<String>,
+    Query(weighting): Query<Weighting>,
+    format: Format,
+) -> Page {
     let trust = handle.home.trust_now()?;
-    let text = super::read(&handle, move |store| {
-        let found = challenges::find(store, &id)?;
-        challenges::pretty(&board::board(store, &found.challenge.id, &trust)?)
-    });
-    Ok(([(CONTENT_TYPE, "application/json")], text.await?).into_response())
+    Ok(boards::respond(&handle, id, trust, weighting, format).await?)
 }
 
 /// `GET /status`

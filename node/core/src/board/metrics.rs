@@ -38,6 +38,16 @@ pub struct MetricCell {
     pub reason: Option<&'static str>,
 }
 
+impl MetricCell {
+    /// Its name as a column: `metric:NAME`, then the slice and the class it is of.
+    #[must_use]
+    pub fn column(&self) -> String {
+        let parts = [Some(self.metric), self.slice.as_deref(), self.class.as_deref()];
+        let parts: Vec<&str> = parts.into_iter().flatten().collect();
+        format!("metric:{}", parts.join(":"))
+    }
+}
+
 /// The metrics of every model, in the order of the task's releases; none if the sum cannot be read,
 /// which the table of scores then says.
 pub(super) fn of_models(inputs: &BoardInputs, schema: &Schema, sum: &[i128]) -> Vec<Vec<MetricCell>> {

@@ -177,6 +177,7 @@ pub(crate) fn board() -> Board {
         slices: SLICES.iter().map(|s| (*s).to_owned()).collect(),
         clean_slice: "clean".into(),
         metric: "accuracy",
+        weights: None,
         separable: true,
         influence: Some(fixed(0.083)),
         expected: Expectation {

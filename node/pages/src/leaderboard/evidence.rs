@@ -19,7 +19,11 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>) -> Markup {
             }
             pre tabindex="0" { code { "fieldmark leaderboard " (board.challenge.short()) " --json" } }
             @if setting.place != Place::File {
-                p { a href={ "/challenges/" (board.challenge) "/board.json" } { "This board as JSON" } }
+                p {
+                    "This board as " (download(board, "board.json", "JSON")) ", " (download(board, "board.csv", "CSV")) " or "
+                    (download(board, "board.parquet", "Parquet")) "; "
+                    (download(board, "provenance.json", "where every cell comes from")) "."
+                }
             }
             dl.facts {
                 div.wide { dt { "Checkpoint" } dd { code.hash { (board.checkpoint) } } }
@@ -35,6 +39,22 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>) -> Markup {
             }
         }
     }
+}
+
+/// A link to the board in another format, under the same weights.
+fn download(board: &Board, file: &str, name: &str) -> Markup {
+    let weights: Vec<String> = board
+        .weights
+        .iter()
+        .flatten()
+        .map(|(slice, share)| format!("{}:{}", text::query_value(slice), text::float(*share)))
+        .collect();
+    let query = if weights.is_empty() {
+        String::new()
+    } else {
+        format!("?w={}", weights.join(","))
+    };
+    html! { a href={ "/challenges/" (board.challenge) "/" (file) (query) } { (name) } }
 }
 
 fn precision(board: &Board) -> Markup {
