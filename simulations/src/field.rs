@@ -463,8 +463,11 @@ fn series(scenario: &FieldScenario, models: &[String], slices: &[String]) -> Res
     Ok(Series::new(models.to_vec(), slices.to_vec(), scenario.layout())?)
 }
 
+/// Point estimate, full interval and noise-only interval.
+type Ends = (Option<f64>, Option<(f64, f64)>, Option<(f64, f64)>);
+
 /// The numbers of a score.
-fn ends(score: &Score) -> (Option<f64>, Option<(f64, f64)>, Option<(f64, f64)>) {
+fn ends(score: &Score) -> Ends {
     let pair = |interval: fieldmark_fl::interval::Interval| (interval.low.to_f64(), interval.high.to_f64());
     (
         score.value().map(fieldmark_fl::interval::Micro::to_f64),

@@ -94,6 +94,7 @@ fn task(reports: usize) -> Task {
         closes_at_ms: NOW + 3_600_000,
         window: 0,
         patience_ms: 0,
+        recurrence: None,
     };
     let schema = Schema::new(&params::schema_params(&task)).unwrap();
     task.privacy.l2_squared = schema.l2_sensitivity_squared();

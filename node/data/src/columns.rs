@@ -79,6 +79,38 @@ pub(crate) struct Columns {
     options: ReadOptions,
 }
 
+/// The columns without a part of their own, as attributes and features with their places.
+type Divided = (Vec<(usize, String)>, Vec<(usize, String)>);
+
+fn divided(names: &[String], taken: &[Option<usize>], options: &ReadOptions, images: bool) -> Divided {
+    let (mut attributes, mut features) = (Vec::new(), Vec::new());
+    for (at, name) in names.iter().enumerate() {
+        if taken.contains(&Some(at)) {
+            continue;
+        }
+        match name.strip_prefix("attr.") {
+            Some(attribute) => attributes.push((at, attribute.to_owned())),
+            None if images || options.attributes.contains(name) => attributes.push((at, name.clone())),
+            None => features.push((at, shortened(name))),
+        }
+    }
+    (attributes, features)
+}
+
+/// That a table has no more columns than are read.
+fn bounded(path: &Path, features: usize, attributes: usize) -> Result<(), DataError> {
+    for (what, found, limit) in [
+        ("feature columns", features, FEATURES_MAX),
+        ("attributes", attributes, ATTRIBUTES_MAX),
+    ] {
+        if found > limit {
+            let (path, limit) = (path.to_owned(), limit as u64);
+            return Err(DataError::TooMany { path, what, limit });
+        }
+    }
+    Ok(())
+}
+
 impl Columns {
     /// Finds the columns of a table. With `images` there are no features: a view is read elsewhere, and
     /// the column `record_id` may be the one called `images`.
@@ -120,20 +152,7 @@ impl Columns {
             text,
             images.and_then(find),
         ];
-        let (mut attributes, mut features) = (Vec::new(), Vec::new());
-        for (at, name) in names
-            .iter()
-            .enumerate()
-            .filter(|(at, _)| !taken.contains(&Some(*at)))
-        {
-            match name.strip_prefix("attr.") {
-                Some(attribute) => attributes.push((at, attribute.to_owned())),
-                None if images.is_some() || options.attributes.contains(name) => {
-                    attributes.push((at, name.clone()));
-                }
-                None => features.push((at, shortened(name))),
-            }
-        }
+        let (attributes, features) = divided(&names, &taken, options, images.is_some());
         let unknown = options.attributes.iter().find(|a| find(a).is_none());
         if let Some(unknown) = unknown {
             let detail = format!(
@@ -151,15 +170,7 @@ impl Columns {
             );
             return Err(DataError::options(path, detail));
         }
-        for (what, found, limit) in [
-            ("feature columns", features.len(), FEATURES_MAX),
-            ("attributes", attributes.len(), ATTRIBUTES_MAX),
-        ] {
-            if found > limit {
-                let (path, limit) = (path.to_owned(), limit as u64);
-                return Err(DataError::TooMany { path, what, limit });
-            }
-        }
+        bounded(path, features.len(), attributes.len())?;
         Ok(Self {
             path: path.to_owned(),
             names,

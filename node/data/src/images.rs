@@ -42,7 +42,7 @@ pub(crate) struct ImageRows {
 
 enum List {
     Labels {
-        columns: Columns,
+        columns: Box<Columns>,
         labels: IntoIter<String>,
         label: String,
         files: IntoIter<String>,
@@ -87,7 +87,12 @@ impl ImageRows {
         let list = match found {
             Some(path) => table(&path, options)?,
             None => List::Labels {
-                columns: Columns::new(folder, vec!["file".into(), "label".into()], options, Some("file"))?,
+                columns: Box::new(Columns::new(
+                    folder,
+                    vec!["file".into(), "label".into()],
+                    options,
+                    Some("file"),
+                )?),
                 labels: entries(folder, true)?.into_iter(),
                 label: String::new(),
                 files: Vec::new().into_iter(),

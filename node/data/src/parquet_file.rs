@@ -79,6 +79,35 @@ fn guarded<T>(path: &Path, run: impl FnOnce() -> Result<T, DataError>) -> Result
         .unwrap_or_else(|_| Err(broken(path, "it is damaged", RESAVE)))
 }
 
+/// That every column is compressed in a way that is read here.
+fn compressions_are_read(path: &Path, reader: &SerializedFileReader<File>) -> Result<(), DataError> {
+    for group in reader.metadata().row_groups() {
+        let foreign = group.columns().iter().find(|c| {
+            !matches!(
+                c.compression(),
+                Compression::UNCOMPRESSED
+                    | Compression::SNAPPY
+                    | Compression::GZIP(_)
+                    | Compression::LZ4
+                    | Compression::LZ4_RAW
+            )
+        });
+        if let Some(column) = foreign {
+            let name = shortened(&column.column_path().string());
+            let detail = format!(
+                "column '{name}' is compressed with {}, which is not read here",
+                column.compression()
+            );
+            return Err(broken(
+                path,
+                detail,
+                "write it with compression snappy, lz4, gzip or none",
+            ));
+        }
+    }
+    Ok(())
+}
+
 impl ParquetRows {
     pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
         guarded(path, || Self::open_unguarded(path, options))
@@ -120,30 +149,7 @@ impl ParquetRows {
                 ConvertedType::UINT_32 | ConvertedType::UINT_64
             ));
         }
-        for group in reader.metadata().row_groups() {
-            let foreign = group.columns().iter().find(|c| {
-                !matches!(
-                    c.compression(),
-                    Compression::UNCOMPRESSED
-                        | Compression::SNAPPY
-                        | Compression::GZIP(_)
-                        | Compression::LZ4
-                        | Compression::LZ4_RAW
-                )
-            });
-            if let Some(column) = foreign {
-                let name = shortened(&column.column_path().string());
-                let detail = format!(
-                    "column '{name}' is compressed with {}, which is not read here",
-                    column.compression()
-                );
-                return Err(broken(
-                    path,
-                    detail,
-                    "write it with compression snappy, lz4, gzip or none",
-                ));
-            }
-        }
+        compressions_are_read(path, &reader)?;
         let columns = Columns::new(path, names, options, None)?;
         Ok(Self {
             path: path.to_owned(),

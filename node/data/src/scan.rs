@@ -252,7 +252,7 @@ impl Scan {
 
     fn refuse(&mut self, error: DataError) -> Result<(), DataError> {
         if self.rows + self.refused >= ROWS_MAX {
-            return Err(self.too_many("rows", ROWS_MAX as usize));
+            return Err(self.too_many("rows", usize::try_from(ROWS_MAX).unwrap_or(usize::MAX)));
         }
         self.refused += 1;
         self.keep(error);
@@ -268,7 +268,7 @@ impl Scan {
     /// Takes note of a row.
     fn take(&mut self, row: &Row, rules: &Rules) -> Result<(), DataError> {
         if self.rows >= ROWS_MAX {
-            return Err(self.too_many("rows", ROWS_MAX as usize));
+            return Err(self.too_many("rows", usize::try_from(ROWS_MAX).unwrap_or(usize::MAX)));
         }
         let slice = self.slices.number(&row.slice, SLICES_MAX);
         let slice = slice.ok_or_else(|| self.too_many("slices", SLICES_MAX))?;

@@ -1,5 +1,6 @@
 //! Readers against good and bad files.
 
+use std::fs::File;
 use std::io::Write as _;
 
 use super::*;
@@ -375,7 +376,7 @@ fn a_file_that_changes_between_passes_is_noticed() {
 fn npz(features_type: &str, shape: &str, features: &[u8]) -> (tempfile::TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("data.npz");
-    let mut archive = zip::ZipWriter::new(std::fs::File::create(&path).unwrap());
+    let mut archive = zip::ZipWriter::new(File::create(&path).unwrap());
     let mut member = |name: &str, descr: &str, shape: &str, data: &[u8]| {
         let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
         archive
