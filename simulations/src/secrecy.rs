@@ -20,6 +20,8 @@ const HEAD_BYTES: usize = 8;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Secrets {
     needles: Vec<(PublicKey, Vec<u8>)>,
+    /// Measurements of several: whose bytes those are cannot be told.
+    shared: Vec<Vec<u8>>,
     heads: BTreeMap<[u8; HEAD_BYTES], Vec<usize>>,
     /// First bytes of heads, for a quick look.
     first: Vec<bool>,
@@ -47,7 +49,10 @@ impl Secrets {
         let Some(head) = needle.first_chunk::<HEAD_BYTES>().copied() else {
             return;
         };
-        if self.needles.contains(&(whose, needle.clone())) {
+        if let Some((other, _)) = self.needles.iter().find(|(_, known)| *known == needle) {
+            if *other != whose && !self.shared.contains(&needle) {
+                self.shared.push(needle);
+            }
             return;
         }
         self.first.resize(256, false);
@@ -60,6 +65,10 @@ impl Secrets {
 
     /// Whose measurement is somewhere in `data`, if anyone's is.
     pub(crate) fn seen(&self, data: &[u8]) -> Option<PublicKey> {
+        self.find(data).map(|(whose, _)| whose)
+    }
+
+    fn find(&self, data: &[u8]) -> Option<(PublicKey, &Vec<u8>)> {
         if self.needles.is_empty() {
             return None;
         }
@@ -71,7 +80,7 @@ impl Secrets {
             let found = self.heads.get(window)?;
             found.iter().find_map(|number| {
                 let (whose, needle) = self.needles.get(*number)?;
-                data.get(at..)?.starts_with(needle).then_some(*whose)
+                data.get(at..)?.starts_with(needle).then_some((*whose, needle))
             })
         })
     }
@@ -83,7 +92,9 @@ impl Secrets {
     pub(crate) fn in_store(&self, store: &dyn Read, whose: &PublicKey) -> Result<Option<String>, StoreError> {
         for column in Column::ALL {
             for (_, value) in store.scan_all(column, &[])? {
-                if let Some(other) = self.seen(&value).filter(|other| other != whose) {
+                let found = self.find(&value).filter(|(other, _)| other != whose);
+                // Two companies may have measured the same.
+                if let Some((other, _)) = found.filter(|(_, needle)| !self.shared.contains(needle)) {
                     let column = column.name();
                     return Ok(Some(format!("the measurement of {} in {column}", other.short())));
                 }

@@ -22,7 +22,10 @@ pub(super) fn are_kept(evidence: &Evidence) -> Result<Violations, StoreError> {
     for company in evidence.with(|role| matches!(role, Role::Company(_))) {
         let identity = company.part.identity();
         let reported = evidence.uploads.values().any(|whose| *whose == identity);
-        let found = company_violations(company, &view, cost, reported)?;
+        let mut found = company_violations(company, &view, cost, reported)?;
+        if view.phase == Phase::Shares && !withheld(evidence, &view) && has_refund(company, &view)? {
+            found.push("it was given back what a public share spent".to_owned());
+        }
         violations.extend(
             found
                 .into_iter()
@@ -30,6 +33,25 @@ pub(super) fn are_kept(evidence: &Evidence) -> Result<Violations, StoreError> {
         );
     }
     Ok(violations)
+}
+
+/// Whether an honest aggregator aborted and keeps its share, without which those of the others are noise:
+/// who saw its abort before the first share was given its charge back, and rightly.
+fn withheld(evidence: &Evidence, view: &BatchView) -> bool {
+    let honest = view.seats.iter().filter(|seat| seat.share.is_none());
+    honest.map(|seat| seat.aggregator.identity).any(|identity| {
+        !evidence.is_adversary(&identity) && view.aborts.iter().any(|abort| abort.author == identity)
+    })
+}
+
+fn has_refund(company: &Witness, view: &BatchView) -> Result<bool, StoreError> {
+    let budgets = company.store.scan_all(Column::Budgets, &[])?;
+    let charges = budgets
+        .iter()
+        .filter_map(|(_, bytes)| Filter::decode(bytes).ok()?.charge(&charge_id(view.batch)));
+    Ok(charges
+        .into_iter()
+        .any(|charge| charge.state == ChargeState::Refunded))
 }
 
 fn company_violations(
@@ -88,7 +110,7 @@ fn charge_violation(
     if phase == Phase::Released && state == Some(ChargeState::Refunded) {
         return Some("it was given back what a released batch spent".to_owned());
     }
-    if phase == Phase::Shares && matches!(state, Some(ChargeState::Reserved | ChargeState::Refunded)) {
+    if phase == Phase::Shares && matches!(state, Some(ChargeState::Reserved)) {
         return Some(format!("a share is public and its charge is {state:?}"));
     }
     let Some(contribution) = contribution else {

@@ -345,3 +345,20 @@ fn a_measurement_in_another_store_is_seen() {
         put(witness(evidence, Role::Relay), Column::Meta, b"stolen", bytes);
     });
 }
+
+#[test]
+fn a_charge_given_back_after_a_share_is_seen() {
+    planted("given back what a public share spent", |evidence, batch| {
+        let operator = witness(evidence, Role::Operator);
+        let records = operator.store.scan_all(Column::Records, &[]).unwrap();
+        let share = records
+            .into_iter()
+            .find(|(_, value)| Record::decode_stored(value).unwrap().header().kind == Kind::AggregateShare);
+        delete(operator, Column::Records, &share.unwrap().0);
+        let company = witness(evidence, Role::Company(0));
+        let (_, bytes) = company.store.scan_all(Column::Budgets, &[]).unwrap().remove(0);
+        let mut filter = Filter::decode(&bytes).unwrap();
+        filter.refund(&charge_id(batch)).unwrap();
+        set_filter(company, &filter.encode());
+    });
+}

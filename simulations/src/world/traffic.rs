@@ -376,7 +376,8 @@ impl World {
                 let before = self
                     .receipts
                     .insert((receipt.batch, contributor), receipt.report_id);
-                if before.is_some_and(|before| before != receipt.report_id) {
+                let honest = self.host(rpc.responder).part.honest();
+                if honest && before.is_some_and(|before| before != receipt.report_id) {
                     self.violations
                         .push(format!("{} two reports of one identity got receipts", self.now));
                 }

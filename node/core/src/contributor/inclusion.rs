@@ -25,8 +25,9 @@ use crate::rpc::RefusalCode;
 const RECEIPT: u8 = b'r';
 const INCLUSION: u8 = b'i';
 
-/// Fewest questions before this node gives up.
-const TRIES_MIN: u32 = 20;
+/// Questions between two doublings of the wait, which grows up to 64 times [`RETRY_MS`]: a committee may be
+/// away for long, and asking never ends, because what is not known is not a failure.
+const TRIES_PER_WAIT: u32 = 8;
 
 /// What this node can show for its report.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -183,7 +184,7 @@ impl Asking {
         if waiting || ctx.now < asked.at {
             return Ok(Found::Open);
         }
-        asked.at = ctx.now + RETRY_MS;
+        asked.at = ctx.now + (RETRY_MS << (asked.tries / TRIES_PER_WAIT).min(6));
         asked.tries = asked.tries.saturating_add(1);
         let seat = asked.next_seat % task.committee.len().max(1);
         asked.next_seat = seat + 1;
@@ -231,13 +232,6 @@ impl Asking {
             _ => {}
         }
         Ok(())
-    }
-
-    /// Whether enough was asked since the node started to give up, when it is late enough for that.
-    pub(super) fn is_tired(&self, batch: &BatchId) -> bool {
-        self.batches
-            .get(batch)
-            .is_some_and(|asked| asked.tries >= TRIES_MIN)
     }
 
     pub(super) fn forget(&mut self, batch: &BatchId) {

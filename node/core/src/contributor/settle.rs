@@ -49,19 +49,12 @@ impl Contributor {
         } else {
             Found::Denied
         };
-        let (due, closes) = (view.task.due_at_ms(), view.task.closes_at_ms);
-        let given_up =
-            ctx.now >= due.saturating_add(due.saturating_sub(closes)) && self.asking.is_tired(&batch.batch);
         let (state, detail) = match (found, &contribution.state) {
             (Found::Counted, _) => (
                 State::Counted,
                 "the batch was released with this report".to_owned(),
             ),
-            (Found::Open, _) if !given_up => return Ok(true),
-            (Found::Open, _) => (
-                State::Failed,
-                "the batch was released, and no aggregator said whether this report was counted".to_owned(),
-            ),
+            (Found::Open, _) => return Ok(true),
             (Found::Denied, State::Uploaded { received_at_ms }) => (
                 State::Failed,
                 format!(
