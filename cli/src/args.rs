@@ -1,5 +1,6 @@
 //! The command line: every command, option and example. Nothing here does anything.
 
+pub(crate) mod datasets;
 pub(crate) mod issues;
 pub(crate) mod subscriptions;
 
@@ -106,7 +107,7 @@ pub(crate) enum Command {
     #[command(after_help = "Example:\n  fieldmark evaluate digits-cnn digits-mlp --dataset ward-7")]
     Evaluate(Evaluate),
     /// Private datasets
-    Dataset(Dataset),
+    Dataset(datasets::Dataset),
     /// Show what privacy budgets have been spent, or limit the organisation's
     #[command(after_help = "Example:\n  fieldmark budget ward-7")]
     Budget(Budget),
@@ -298,66 +299,6 @@ pub(crate) struct Evaluate {
     /// Name of the dataset
     #[arg(long, value_name = "NAME")]
     pub(crate) dataset: String,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Dataset {
-    #[command(subcommand)]
-    pub(crate) action: DatasetAction,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum DatasetAction {
-    /// Tell the node of a dataset; the data stays where it is
-    #[command(after_help = "Example:\n  fieldmark dataset add ward-7.csv --name ward-7 --epsilon 4")]
-    Add(DatasetAdd),
-    /// List the datasets
-    #[command(after_help = "Example:\n  fieldmark dataset list")]
-    List,
-    /// Make corrupted views of every record (low light, blur, occlusion, sensor noise)
-    #[command(
-        after_help = "Example:\n  fieldmark dataset views digits.csv --out ward-7.csv --clean --max 16 \\\n    --severity-of low-light=3,blur=2,occlusion=3,sensor-noise=2"
-    )]
-    Views(Views),
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DatasetAdd {
-    /// .csv or .npz with record_id, slice, label and features
-    pub(crate) file: PathBuf,
-    /// Its name
-    #[arg(long)]
-    pub(crate) name: String,
-    /// The data source whose budget it spends [default: the name]
-    #[arg(long)]
-    pub(crate) source: Option<String>,
-    /// ε of a new source's budget
-    #[arg(long, default_value_t = 4.0)]
-    pub(crate) epsilon: f64,
-    /// δ of a new source's budget
-    #[arg(long, default_value_t = 1e-6)]
-    pub(crate) delta: f64,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Views {
-    /// .csv or .npz; rows of slice 'clean', or without a slice column
-    pub(crate) file: PathBuf,
-    /// File to write; must not exist
-    #[arg(long, value_name = "FILE")]
-    pub(crate) out: PathBuf,
-    /// Corruptions with severities 1 to 5, such as low-light=3,blur=2
-    #[arg(long, value_name = "NAME=N", value_delimiter = ',', required = true)]
-    pub(crate) severity_of: Vec<String>,
-    /// Write the clean views too
-    #[arg(long)]
-    pub(crate) clean: bool,
-    /// Width of the images [default: they are square]
-    #[arg(long)]
-    pub(crate) width: Option<usize>,
-    /// Largest value a feature can have
-    #[arg(long, default_value_t = 1.0)]
-    pub(crate) max: f32,
 }
 
 #[derive(Debug, Args)]

@@ -10,7 +10,7 @@ use fieldmark_fl::schema::{Measurement, RecordOutcome, Schema, SchemaParams, Vie
 use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::{CommandError, Dataset};
 use fieldmark_node_core::{blobs, datasets};
-use fieldmark_node_data::Source;
+use fieldmark_node_data::{ReadOptions, Source};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::release::Release;
@@ -262,8 +262,8 @@ async fn run(
         candidates.push(candidate(node, *id, data, question).await?);
     }
     let (send, mut receive) = tokio::sync::mpsc::channel(2);
-    let data = data.clone();
-    let reader = tokio::task::spawn_blocking(move || read(&data, &send));
+    let (data, secret) = (data.clone(), node.home.dataset_secret);
+    let reader = tokio::task::spawn_blocking(move || read(&data, &secret, &send));
     while let Some(chunk) = receive.recv().await {
         take(outcomes(&candidates, question, &chunk).await?)?;
     }
@@ -273,9 +273,22 @@ async fn run(
     }
 }
 
-fn read(data: &Dataset, send: &tokio::sync::mpsc::Sender<Vec<Source>>) -> Result<(), CommandError> {
+/// How a dataset is read, as its note says; notes of old say nothing.
+fn reading(data: &Dataset) -> Result<ReadOptions, CommandError> {
+    if data.reading.is_empty() {
+        return Ok(ReadOptions::default());
+    }
+    serde_json::from_str(&data.reading)
+        .map_err(|e| storage(format!("the note on dataset '{}' cannot be read: {e}", data.name)))
+}
+
+fn read(
+    data: &Dataset,
+    secret: &[u8; 32],
+    send: &tokio::sync::mpsc::Sender<Vec<Source>>,
+) -> Result<(), CommandError> {
     let unreadable = |e: fieldmark_node_data::DataError| CommandError::new("invalid", e.to_string());
-    let file = fieldmark_node_data::open(&data.path).map_err(unreadable)?;
+    let file = fieldmark_node_data::open_with(&data.path, &reading(data)?).map_err(unreadable)?;
     if file.summary().version != data.version {
         let message = format!(
             "{} changed since it was added as dataset '{}'; add it again with `fieldmark dataset add`",
@@ -284,7 +297,7 @@ fn read(data: &Dataset, send: &tokio::sync::mpsc::Sender<Vec<Source>>) -> Result
         return Err(CommandError::new("conflict", message));
     }
     let mut chunk = Vec::with_capacity(CHUNK);
-    for source in file.records().map_err(unreadable)? {
+    for source in file.records_with(secret).map_err(unreadable)? {
         chunk.push(source.map_err(unreadable)?);
         if chunk.len() == CHUNK && send.blocking_send(std::mem::take(&mut chunk)).is_err() {
             return Ok(());
@@ -382,8 +395,11 @@ pub(crate) async fn local(
     let mut models = Vec::new();
     for (id, row) in releases.iter().zip(counts) {
         let release = release(node, *id)?;
-        let rate = |count: u64| count as f64 / records.max(1) as f64;
-        let slices: BTreeMap<&String, f64> = data.slices.iter().zip(row.iter().map(|c| rate(*c))).collect();
+        // Records that are absent from a slice do not count in it; notes of old have every record everywhere.
+        let present = |at: usize| data.slice_records.get(at).copied().unwrap_or(records);
+        let rate = |(at, count): (usize, u64)| count as f64 / present(at).max(1) as f64;
+        let rates = row.into_iter().enumerate().map(rate);
+        let slices: BTreeMap<&String, f64> = data.slices.iter().zip(rates).collect();
         let mean = slices.values().sum::<f64>() / slices.len().max(1) as f64;
         let name = format!("{}@{}", release.name, release.version);
         models.push(json!({"release": id, "name": name, "score": mean, "slices": slices}));

@@ -6,14 +6,14 @@
 use fieldmark_fl::budget::RecordSketch;
 use fieldmark_node_data::{DataError, DatasetFile, View};
 
-/// Reads all records of a file.
+/// Reads all records of a file; `secret` keys the corrupted views that are made while reading.
 ///
 /// # Errors
 /// The file can no longer be read as it was.
-pub(crate) fn of(file: DatasetFile) -> Result<RecordSketch, DataError> {
+pub(crate) fn of(file: DatasetFile, secret: &[u8; 32]) -> Result<RecordSketch, DataError> {
     let mut sketch = RecordSketch::default();
     let mut content = Vec::new();
-    for source in file.records()? {
+    for source in file.records_with(secret)? {
         for view in source?.views.values() {
             content.clear();
             match view {
@@ -38,7 +38,7 @@ mod tests {
             text.push_str(&format!("{id},{slice},x,{features}\n"));
         }
         std::fs::write(&path, text).unwrap();
-        of(fieldmark_node_data::open(&path).unwrap()).unwrap()
+        of(fieldmark_node_data::open(&path).unwrap(), &[0; 32]).unwrap()
     }
 
     #[test]

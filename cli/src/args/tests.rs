@@ -3,6 +3,7 @@
 use clap::CommandFactory as _;
 use clap::error::ErrorKind;
 
+use super::datasets::{Dataset, DatasetAction};
 use super::*;
 
 fn parse(line: &str) -> Result<Cli, ErrorKind> {
@@ -112,6 +113,6 @@ fn severities_are_a_list() {
     else {
         panic!()
     };
-    assert_eq!(views.severity_of, ["low-light=3", "blur=2"]);
+    assert_eq!(views.reading.severity_of, ["low-light=3", "blur=2"]);
     assert!(views.clean);
 }

@@ -1,14 +1,17 @@
 //! `dataset`
 
+mod reading;
+mod report;
+
 use anyhow::Context as _;
-use fieldmark_fl::corrupt::Corruption;
 use fieldmark_node::home::Home;
-use fieldmark_node_data::views::{self, View, ViewOptions};
+use fieldmark_node_data::{Range, views};
 use serde_json::{Value, json};
 
-use crate::args::{Dataset, DatasetAction, DatasetAdd, Global, Views};
+use crate::args::Global;
+use crate::args::datasets::{Dataset, DatasetAction, DatasetAdd, DatasetCheck, Views};
 use crate::client::{Client, data_dir};
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
 
@@ -16,12 +19,14 @@ use crate::text;
 pub(crate) fn dataset(global: &Global, args: &Dataset, out: &Output) -> anyhow::Result<()> {
     match &args.action {
         DatasetAction::Add(args) => add(global, args, out),
+        DatasetAction::Check(args) => check(args, out),
         DatasetAction::List => list(global, out),
         DatasetAction::Views(args) => make_views(global, args, out),
     }
 }
 
 fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
+    let options = reading::options(&args.reading)?;
     let client = Client::connect(global)?;
     let path = super::absolute(&args.file)?;
     let spinner = out.spinner(&format!("reading {}", args.file.display()));
@@ -31,6 +36,7 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
         "source": args.source,
         "epsilon": args.epsilon,
         "delta": args.delta,
+        "reading": options,
     });
     let added = client.post("datasets", &body)?;
     spinner.finish_and_clear();
@@ -48,14 +54,39 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
             )
         };
         format!(
-            "dataset '{}': {} records, {} rows, {} features, slices {}; {budget}",
+            "dataset '{}': {} records, {} rows, {} features, slices {}; {budget}\n\n{}",
             field("name"),
             field("records"),
             field("rows"),
             field("features"),
-            text::joined(dataset, "slices")
+            text::joined(dataset, "slices"),
+            report::profile(added.get("profile").unwrap_or(&Value::Null)),
         )
     })
+}
+
+fn check(args: &DatasetCheck, out: &Output) -> anyhow::Result<()> {
+    let options = reading::options(&args.reading)?;
+    let spinner = out.spinner(&format!("reading {}", args.file.display()));
+    let report = fieldmark_node_data::check(&args.file, &options)?;
+    spinner.finish_and_clear();
+    let errors: Vec<String> = report.errors.iter().map(ToString::to_string).collect();
+    let value = json!({
+        "file": args.file,
+        "summary": report.summary,
+        "profile": report.profile,
+        "errors": errors,
+    });
+    out.result(&value, || report::whole(&value))?;
+    if errors.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "{}: {} rows cannot be used, the errors above say why",
+        args.file.display(),
+        report.profile.refused
+    );
+    Err(Failure::new(Exit::Failed, "data", message).into())
 }
 
 fn list(global: &Global, out: &Output) -> anyhow::Result<()> {
@@ -85,22 +116,22 @@ fn list(global: &Global, out: &Output) -> anyhow::Result<()> {
 }
 
 fn make_views(global: &Global, args: &Views, out: &Output) -> anyhow::Result<()> {
+    let mut options = reading::options(&args.reading)?;
+    if options.corruptions.is_empty() && options.slices.is_empty() {
+        let message = "nothing is to be made; state --severity-of, such as blur=2, or --slice";
+        return Err(Failure::usage(message).into());
+    }
+    if let Some(max) = args.max {
+        options.range = Some(Range { low: 0.0, high: max });
+    }
+    options.image.width = args.width.or(options.image.width);
     let home = Home::open(&data_dir(global)?)?;
-    let options = ViewOptions {
-        views: args
-            .severity_of
-            .iter()
-            .map(|text| view(text))
-            .collect::<Result<_, _>>()?,
-        clean: args.clean,
-        width: args.width,
-        max: args.max,
-    };
     let bar = out.bar(0, "making views");
     let written = views::write(
         &args.file,
         &args.out,
         &options,
+        args.clean,
         &home.dataset_secret,
         |done, total| {
             bar.set_length(total);
@@ -118,42 +149,4 @@ fn make_views(global: &Global, args: &Views, out: &Output) -> anyhow::Result<()>
             written.records
         )
     })
-}
-
-/// Parses `blur=2`; `sensor-noise` is another word for `noise`, and keeps its name as the slice's.
-fn view(text: &str) -> Result<View, Failure> {
-    let wrong = |detail: String| Failure::usage(format!("--severity-of '{text}': {detail}"));
-    let (slice, severity) = text
-        .split_once('=')
-        .ok_or_else(|| wrong("write NAME=SEVERITY, such as blur=2".to_owned()))?;
-    let operator = if slice == "sensor-noise" { "noise" } else { slice };
-    let Corruption::Image(operator) =
-        Corruption::parse(operator).map_err(|error| wrong(error.to_string()))?
-    else {
-        return Err(wrong(format!("{operator} is no corruption of images")));
-    };
-    let severity = severity.parse().ok().filter(|s| (1..=5).contains(s));
-    let severity = severity.ok_or_else(|| wrong("a severity is 1 to 5".to_owned()))?;
-    Ok(View {
-        slice: slice.to_owned(),
-        operator,
-        severity,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn severities_are_parsed_and_refused_with_the_fix() {
-        let noise = view("sensor-noise=2").unwrap();
-        assert_eq!(
-            (noise.slice.as_str(), noise.operator, noise.severity),
-            ("sensor-noise", fieldmark_fl::corrupt::Operator::SensorNoise, 2)
-        );
-        for wrong in ["blur", "blur=0", "blur=9", "fog=2", "blur=x"] {
-            assert!(view(wrong).unwrap_err().message.contains(wrong), "{wrong}");
-        }
-    }
 }

@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use fieldmark_node_core::datasets;
 use fieldmark_node_core::io::{Command, Dataset, Reply};
+use fieldmark_node_data::{ImageShape, Profile, ReadOptions};
 use serde::{Deserialize, Serialize};
 
 use super::extract::Body;
@@ -43,6 +44,9 @@ pub(super) struct Add {
     source: Option<String>,
     epsilon: Option<f64>,
     delta: Option<f64>,
+    /// How it is read.
+    #[serde(default)]
+    reading: ReadOptions,
 }
 
 /// What was taken note of.
@@ -51,6 +55,8 @@ pub(super) struct Added {
     dataset: Dataset,
     /// Whether the source was known before, so that its budget goes on.
     known_source: bool,
+    /// What is in its columns, and what is worth knowing.
+    profile: Profile,
 }
 
 /// `POST datasets`
@@ -62,9 +68,21 @@ pub(super) async fn add(
         return Err(Failure::invalid("'path' must be an absolute path"));
     }
     let (epsilon, delta) = (add.epsilon.unwrap_or(EPSILON), add.delta.unwrap_or(DELTA));
-    let (dataset, sketch) = super::blocking(move || {
-        let file = fieldmark_node_data::open(&add.path)?;
-        let summary = file.summary().clone();
+    let secret = handle.home.dataset_secret;
+    let (dataset, sketch, profile) = super::blocking(move || {
+        let file = fieldmark_node_data::open_with(&add.path, &add.reading)?;
+        let (summary, profile) = (file.summary().clone(), file.profile().clone());
+        let mut reading = add.reading;
+        if let Some([width, height, channels]) = summary.image {
+            // What the first image decided is kept, so that a record's view depends on no other.
+            let (width, height, channels) = (Some(width), Some(height), Some(channels));
+            reading.image = ImageShape {
+                width,
+                height,
+                channels,
+            };
+        }
+        let reading = serde_json::to_string(&reading).map_err(|e| Failure::internal(e.to_string()))?;
         let dataset = Dataset {
             source: add.source.unwrap_or_else(|| add.name.clone()),
             name: add.name,
@@ -75,9 +93,12 @@ pub(super) async fn add(
             slices: summary.slices,
             features: summary.features,
             labels: summary.labels,
-            ..Dataset::default()
+            slice_records: summary.slice_records,
+            target: summary.target.name().to_owned(),
+            groups: summary.groups,
+            reading,
         };
-        Ok((dataset, crate::sketch::of(file)?))
+        Ok((dataset, crate::sketch::of(file, &secret)?, profile))
     })
     .await?;
     let command = Command::AddDataset {
@@ -95,5 +116,6 @@ pub(super) async fn add(
     Ok(Json(Added {
         dataset: stored.unwrap_or(dataset),
         known_source,
+        profile,
     }))
 }
