@@ -158,6 +158,7 @@ fn plain_task() -> Task {
         closes_at_ms: 61_000,
         window: 0,
         patience_ms: 0,
+        recurrence: None,
     }
 }
 

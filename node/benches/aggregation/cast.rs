@@ -100,6 +100,7 @@ impl Cast {
             closes_at_ms: now + 24 * 3_600_000,
             window: 0,
             patience_ms: PATIENCE_MS_RANGE.1,
+            recurrence: None,
         };
         let schema = Schema::new(&params::schema_params(&task)).expect("a schema");
         let (epsilon, delta) = (
