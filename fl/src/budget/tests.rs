@@ -1,3 +1,5 @@
+//! Tests of filters and odometers: what an owner of data is promised.
+
 use super::*;
 use crate::privacy::epsilon_of;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! Tests of samplers: goodness of fit, moments, determinism.
+
 use super::*;
 use crate::normal::cdf;
 use rand_chacha::ChaCha20Rng;

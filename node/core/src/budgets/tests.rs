@@ -1,3 +1,5 @@
+//! Tests of budgets by source and organisation: what is charged, and what a crash changes.
+
 use fieldmark_fl::seal;
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_protocol::SecretKey;

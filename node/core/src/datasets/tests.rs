@@ -1,3 +1,5 @@
+//! Tests of datasets: versions, copies and their shared budget.
+
 use fieldmark_fl::seal;
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_protocol::SecretKey;
