@@ -6,7 +6,7 @@ use libm::sqrt;
 use serde::{Deserialize, Serialize};
 
 /// Correlation assumed between two views of one record, for planning only.
-const VIEW_CORRELATION: f64 = 0.5;
+const VIEW_CORRELATION: f64 = 0.35;
 /// Correlation assumed between two models' scores on one record, for planning only.
 const MODEL_CORRELATION: f64 = 0.5;
 

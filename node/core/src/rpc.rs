@@ -100,7 +100,7 @@ mod tests {
             reports: Vec::new(),
             key_shares: vec![vec![7; 2]],
         };
-        assert_eq!(asked(Body::VerifyInit(init)), "3a0e0a02010110031a02060652020707");
+        assert_eq!(asked(Body::VerifyInit(init)), "3a0e0a02010110031a0206062a020707");
         let query = wire::InclusionQuery {
             task,
             window,

@@ -95,7 +95,8 @@ fn changes(receiver: Receiver<Event>, kinds: &'static [&'static str]) -> Result<
             // What came meanwhile is the same change to a reader.
             while receiver.try_recv().is_ok() {}
             Some((
-                Ok(Message::default().event("changed").data("")),
+                // A message without data is none to a browser.
+                Ok(Message::default().event("changed").data("changed")),
                 (receiver, slot, true),
             ))
         },
