@@ -51,7 +51,8 @@ fn a_person_labels_what_was_served() -> Result<()> {
             !page.address()?.contains("token"),
             "the token leaves the address bar"
         );
-        ensure!(page.overflow()? <= 0, "nothing scrolls sideways on a telephone");
+        let over = page.overflow()?;
+        ensure!(over <= 0, "the page is {over} px wider than a telephone");
         let shown = page.eval("document.getElementById('picture').hidden")?;
         ensure!(shown == Value::Bool(false), "an image is drawn");
         page.click("#labels button[data-label='7']")?;
