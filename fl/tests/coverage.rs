@@ -150,7 +150,8 @@ fn intervals_cover_what_they_promise_and_are_narrow_enough_to_use() {
         assert!(full_cover >= 0.935, "full interval covers {full_cover}");
         assert!(full_half <= widest, "half width {full_half}");
     }
-    // What `challenge plan` prints before anything is signed comes true.
+    // What `challenge plan` prints before anything is signed comes true, or better: it assumes that views of a
+    // record agree as those of real images do, and here they agree less.
     let (schema, sigma_squared) = layout(true);
     let expected = expected_half_width(&schema, sigma_squared, AGGREGATORS, 1_200, 0.75);
     for (tally, planned) in [(&fields, expected.field), (&slices, expected.slice)] {
@@ -160,7 +161,7 @@ fn intervals_cover_what_they_promise_and_are_narrow_enough_to_use() {
             "{planned:?} against {noise_half}"
         );
         assert!(
-            (planned.total / full_half - 1.0).abs() < 0.1,
+            (0.95..1.2).contains(&(planned.total / full_half)),
             "{planned:?} against {full_half}"
         );
     }
