@@ -5,12 +5,9 @@ use prost::Message;
 use crate::decode::{self, DecodeError};
 use crate::id::IdError;
 use crate::record::PAYLOAD_BYTES_MAX;
-use crate::task::SLICES_MAX;
+use crate::task::{SLICES_MAX, ScoreKind};
 use crate::text::{self, TextError};
 use crate::{RecordId, wire};
-
-/// What a challenge's scores can be: the names of [`crate::task::ScoreKind`].
-pub const METRICS: [&str; 5] = ["accuracy", "brier-score", "closeness", "win-rate", "preference"];
 
 /// A challenge that cannot be shown or run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -29,7 +26,7 @@ pub enum ChallengeError {
     #[error("a challenge describes 1 to {SLICES_MAX} slices, one of them its clean slice")]
     Slices,
     /// A metric this version does not know.
-    #[error("metric '{0}' is not known; known are {known}", known = METRICS.join(", "))]
+    #[error("metric '{0}' is not known; known are {known}", known = ScoreKind::ALL.map(ScoreKind::name).join(", "))]
     Metric(String),
 }
 
@@ -55,7 +52,7 @@ pub struct Challenge {
     pub slices: Vec<Slice>,
     /// The slice that stands for the laboratory.
     pub clean_slice: String,
-    /// What a score is, one of [`METRICS`]; the same as the task's score.
+    /// What a score is, the name of a [`ScoreKind`]; the same as the task's score.
     pub metric: String,
 }
 
@@ -97,7 +94,7 @@ impl Challenge {
         if self.slices.len() > SLICES_MAX || !clean {
             return Err(ChallengeError::Slices);
         }
-        if !METRICS.contains(&self.metric.as_str()) {
+        if ScoreKind::parse(&self.metric).is_none() {
             return Err(ChallengeError::Metric(self.metric.clone()));
         }
         Ok(())

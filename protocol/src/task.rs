@@ -12,13 +12,13 @@ use crate::text::{self, TextError};
 use crate::{PublicKey, wire};
 
 mod convert;
+mod kinds;
 mod recurrence;
 mod statistics;
 
+pub use kinds::{ScoreKind, Statistic};
 pub use recurrence::{PERIOD_MS, Recurrence, WINDOWS_MAX};
-pub use statistics::{
-    BINS_MAX, CLASSES_MAX, Extra, GROUPS_MAX, ScoreKind, Statistic, Statistics, TARGET_MICRO_MAX, TargetRange,
-};
+pub use statistics::{BINS_MAX, CLASSES_MAX, Extra, GROUPS_MAX, Statistics, TARGET_MICRO_MAX, TargetRange};
 
 /// Version of the reports, proofs and seals that this package describes.
 pub const PROTOCOL_VERSION: u32 = 1;

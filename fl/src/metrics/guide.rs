@@ -160,33 +160,26 @@ impl Metric {
     }
 }
 
-impl Statistic {
-    /// Its entries, its part of the squared sensitivity, and what it needs, in words. `M` models, `S`
-    /// slices, `C` classes, `B` bins, `G` groups; `w` is the block's weight.
-    fn words(self) -> (&'static str, &'static str, &'static str) {
-        match self {
-            Self::Confusion => ("M·C²", "M·(w·S)²", "classes"),
-            Self::CalibrationBins => ("3·M·B", "M·S²·(w₁² + (64w₂)² + w₃²)", "classes as targets, bins"),
-            Self::Brier | Self::LogLoss => ("M", "M·(4096w)²", "classes as targets"),
-            Self::Regression => (
-                "3·M + 2",
-                "4096²·(M·(w₁² + w₂² + w₃²) + w₄² + w₅²)",
-                "a target range",
-            ),
-            Self::ScoreHistogram => ("2·M·B", "M·(w·S)²", "classes, a positive class, bins"),
-            Self::Wins => ("M·(M − 1)", "pairs·(2w)²; one pair for preferences", "two models"),
-            Self::GroupConfusion => ("4·M·G", "M·(w·S)²", "classes, a positive class, groups"),
-            Self::Drift => (
-                "M·C, or M·B for regressions",
-                "M·(w·S)²",
-                "classes, or a target range and bins",
-            ),
-        }
-    }
-
-    /// Whether it is about numbers rather than classes.
-    fn is_regression(self) -> bool {
-        self == Self::Regression
+/// A statistic's entries, its part of the squared sensitivity, and what it needs, in words. `M` models, `S`
+/// slices, `C` classes, `B` bins, `G` groups; `w` is the block's weight.
+fn words(statistic: Statistic) -> (&'static str, &'static str, &'static str) {
+    match statistic {
+        Statistic::Confusion => ("M·C²", "M·(w·S)²", "classes"),
+        Statistic::CalibrationBins => ("3·M·B", "M·S²·(w₁² + (64w₂)² + w₃²)", "classes as targets, bins"),
+        Statistic::Brier | Statistic::LogLoss => ("M", "M·(4096w)²", "classes as targets"),
+        Statistic::Regression => (
+            "3·M + 2",
+            "4096²·(M·(w₁² + w₂² + w₃²) + w₄² + w₅²)",
+            "a target range",
+        ),
+        Statistic::ScoreHistogram => ("2·M·B", "M·(w·S)²", "classes, a positive class, bins"),
+        Statistic::Wins => ("M·(M − 1)", "pairs·(2w)²; one pair for preferences", "two models"),
+        Statistic::GroupConfusion => ("4·M·G", "M·(w·S)²", "classes, a positive class, groups"),
+        Statistic::Drift => (
+            "M·C, or M·B for regressions",
+            "M·(w·S)²",
+            "classes, or a target range and bins",
+        ),
     }
 }
 
@@ -248,13 +241,13 @@ fn example(statistic: Statistic) -> Result<Schema, SchemaError> {
             paired: true,
             calibration: false,
             extra: Extra {
-                score: if statistic.is_regression() {
+                score: if statistic == Statistic::Regression {
                     ScoreKind::Closeness
                 } else {
                     ScoreKind::Correct
                 },
                 collected: std::iter::once(statistic).collect(),
-                classes: if statistic.is_regression() { 0 } else { 10 },
+                classes: if statistic == Statistic::Regression { 0 } else { 10 },
                 bins: 10,
                 groups: 3,
                 ..Extra::PLAIN
@@ -296,7 +289,7 @@ fn statistics_table(text: &mut String) -> Result<(), SchemaError> {
         let schema = example(statistic)?;
         let found = costs(&schema);
         let Some(cost) = found.first() else { continue };
-        let (entries, sensitivity, needs) = statistic.words();
+        let (entries, sensitivity, needs) = words(statistic);
         let _ = writeln!(
             text,
             "| `{}` | {needs} | {entries} | {sensitivity} | {} entries, {} bits, {:.0}% of Δ², noise ×{:.3} |",

@@ -58,22 +58,15 @@ pub fn statistics_params(statistics: &task::Statistics) -> SchemaParams {
 /// The choices of a task in the words of the schema.
 #[must_use]
 pub fn extra_params(extra: &task::Extra) -> schema::Extra {
-    let statistic = |s: &task::Statistic| schema::Statistic::from_number(s.number());
     schema::Extra {
-        score: score_kind(extra.score),
+        score: extra.score,
         missing_views: extra.missing_views,
         by_slice: extra.by_slice,
-        collected: extra.collected.iter().filter_map(statistic).collect(),
+        collected: extra.collected.iter().copied().collect(),
         classes: narrow(extra.classes.len()),
         bins: u16::try_from(extra.bins).unwrap_or(u16::MAX),
         groups: narrow(extra.groups.len()),
     }
-}
-
-/// How a view is scored, in the words of the schema.
-#[must_use]
-pub fn score_kind(score: task::ScoreKind) -> schema::ScoreKind {
-    schema::ScoreKind::parse(score.name()).unwrap_or_default()
 }
 
 fn narrow(count: usize) -> u16 {
@@ -117,23 +110,4 @@ pub fn check(task: &Task) -> Result<Rho, ParamsError> {
         });
     }
     Ok(Rho::of_gaussian(stated, task.privacy.sigma_squared)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tasks_and_schemas_count_the_same_statistics_and_scores() {
-        for (ours, theirs) in task::Statistic::ALL.iter().zip(schema::Statistic::ALL) {
-            assert_eq!(schema::Statistic::from_number(ours.number()), Some(theirs));
-            assert_eq!(format!("{ours:?}"), format!("{theirs:?}"));
-        }
-        let names: Vec<&str> = schema::ScoreKind::ALL.iter().map(|kind| kind.name()).collect();
-        assert_eq!(names, fieldmark_protocol::challenge::METRICS);
-        assert_eq!(score_kind(task::ScoreKind::WinRate), schema::ScoreKind::WinRate);
-        assert_eq!(usize::from(schema::CLASSES_MAX), task::CLASSES_MAX);
-        assert_eq!(usize::from(schema::GROUPS_MAX), task::GROUPS_MAX);
-        assert_eq!(u32::from(schema::BINS_MAX), task::BINS_MAX);
-    }
 }

@@ -5,150 +5,21 @@
 
 use std::collections::BTreeSet;
 
+use super::kinds::{ScoreKind, Statistic};
 use super::{RECORDS_MAX, RELEASES_MAX, SLICES_MAX, TaskError, range};
 use crate::text;
 use crate::{RecordId, wire};
 
 /// Most classes of a task.
-pub const CLASSES_MAX: usize = 64;
+pub const CLASSES_MAX: u16 = 64;
 /// Most groups of a task.
-pub const GROUPS_MAX: usize = 16;
+pub const GROUPS_MAX: u16 = 16;
 /// Most bins of a histogram.
-pub const BINS_MAX: u32 = 50;
+pub const BINS_MAX: u16 = 50;
 /// Largest end of a target range, in millionths of its unit.
 pub const TARGET_MICRO_MAX: i64 = 1_000_000_000_000_000;
 /// Most bytes of a class or group, as of a label.
 const CLASS_BYTES_MAX: usize = 128;
-
-/// How one view is scored, between 0 and 1.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum ScoreKind {
-    /// 1 if the answer is right, else 0.
-    #[default]
-    Correct,
-    /// 1 less half the Brier score.
-    BrierScore,
-    /// 1 less the absolute error as a part of the target range.
-    Closeness,
-    /// The part of the other models beaten.
-    WinRate,
-    /// People's preference between two models.
-    Preference,
-}
-
-impl ScoreKind {
-    /// The metric's name in a challenge.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Correct => "accuracy",
-            Self::BrierScore => "brier-score",
-            Self::Closeness => "closeness",
-            Self::WinRate => "win-rate",
-            Self::Preference => "preference",
-        }
-    }
-
-    /// The kind of a metric's name.
-    #[must_use]
-    pub fn parse(name: &str) -> Option<Self> {
-        [
-            Self::Correct,
-            Self::BrierScore,
-            Self::Closeness,
-            Self::WinRate,
-            Self::Preference,
-        ]
-        .into_iter()
-        .find(|kind| kind.name() == name)
-    }
-
-    fn from_number(number: i32) -> Result<Self, TaskError> {
-        use wire::ScoreKind as Wire;
-        Ok(match Wire::try_from(number) {
-            Ok(Wire::ScoreCorrect) => Self::Correct,
-            Ok(Wire::ScoreBrier) => Self::BrierScore,
-            Ok(Wire::ScoreCloseness) => Self::Closeness,
-            Ok(Wire::ScoreWinRate) => Self::WinRate,
-            Ok(Wire::ScorePreference) => Self::Preference,
-            Err(_) => {
-                return Err(TaskError::Unknown {
-                    what: "score",
-                    found: u64::from(number.unsigned_abs()),
-                });
-            }
-        })
-    }
-
-    fn to_wire(self) -> wire::ScoreKind {
-        match self {
-            Self::Correct => wire::ScoreKind::ScoreCorrect,
-            Self::BrierScore => wire::ScoreKind::ScoreBrier,
-            Self::Closeness => wire::ScoreKind::ScoreCloseness,
-            Self::WinRate => wire::ScoreKind::ScoreWinRate,
-            Self::Preference => wire::ScoreKind::ScorePreference,
-        }
-    }
-}
-
-/// A statistic beyond scores.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Statistic {
-    /// Views by true and predicted class.
-    Confusion,
-    /// Views, confidence and right answers by bin of confidence.
-    CalibrationBins,
-    /// Brier sums.
-    Brier,
-    /// Sums of negative log-likelihoods.
-    LogLoss,
-    /// Sums of errors and targets.
-    Regression,
-    /// Views by score for the positive class.
-    ScoreHistogram,
-    /// Records on which one model beat another.
-    Wins,
-    /// Views by group, truth and answer.
-    GroupConfusion,
-    /// Views by answer.
-    Drift,
-}
-
-impl Statistic {
-    /// Every statistic, in the order of their numbers, which start at 1.
-    pub const ALL: [Self; 9] = [
-        Self::Confusion,
-        Self::CalibrationBins,
-        Self::Brier,
-        Self::LogLoss,
-        Self::Regression,
-        Self::ScoreHistogram,
-        Self::Wins,
-        Self::GroupConfusion,
-        Self::Drift,
-    ];
-
-    /// Its number on the wire.
-    #[must_use]
-    pub fn number(self) -> u32 {
-        let numbered = (1u32..).zip(Self::ALL);
-        numbered
-            .filter(|(_, s)| *s == self)
-            .map(|(number, _)| number)
-            .sum()
-    }
-
-    fn from_wire(number: i32) -> Result<Self, TaskError> {
-        let mut numbered = (1i32..).zip(Self::ALL);
-        let found = numbered.find(|(own, _)| *own == number).map(|(_, s)| s);
-        found.ok_or(TaskError::Unknown {
-            what: "statistic",
-            found: u64::from(number.unsigned_abs()),
-        })
-    }
-}
 
 /// The declared range of a regression's target, in millionths of its unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -283,8 +154,8 @@ impl Extra {
                 range(what, least, most as u64, found as u64)
             }
         };
-        few("the number of classes", 2, CLASSES_MAX, self.classes.len())?;
-        few("the number of groups", 2, GROUPS_MAX, self.groups.len())?;
+        few("the number of classes", 2, CLASSES_MAX.into(), self.classes.len())?;
+        few("the number of groups", 2, GROUPS_MAX.into(), self.groups.len())?;
         if self.bins != 0 {
             range("the number of bins", 2, BINS_MAX.into(), self.bins.into())?;
         }
@@ -383,7 +254,7 @@ impl Extra {
             return Err(TaskError::Missing("positive class among its classes"));
         }
         Ok(Self {
-            score: ScoreKind::from_number(wire.score)?,
+            score: ScoreKind::from_wire(wire.score)?,
             collected: collected.into_iter().collect(),
             classes: wire.classes.clone(),
             positive: positive.and_then(|at| u16::try_from(at).ok()),

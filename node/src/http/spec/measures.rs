@@ -2,8 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use fieldmark_fl::schema::Statistic as Named;
-use fieldmark_protocol::challenge::METRICS;
 use fieldmark_protocol::task::{Extra, ScoreKind, Statistic, TargetRange};
 
 use super::{ChallengeSpec, SpecError};
@@ -67,18 +65,16 @@ impl ChallengeSpec {
         ScoreKind::parse(name).ok_or_else(|| SpecError::Unknown {
             field: "metric",
             found: name.clone(),
-            known: METRICS.join(", "),
+            known: ScoreKind::ALL.map(ScoreKind::name).join(", "),
         })
     }
 
     fn collected(&self) -> Result<BTreeSet<Statistic>, SpecError> {
         let statistic = |name: &String| {
-            let number = Named::parse(name).map(Named::number);
-            let found = Statistic::ALL.into_iter().find(|s| Some(s.number()) == number);
-            found.ok_or_else(|| SpecError::Unknown {
+            Statistic::parse(name).ok_or_else(|| SpecError::Unknown {
                 field: "statistics",
                 found: name.clone(),
-                known: Named::ALL.map(Named::name).join(", "),
+                known: Statistic::ALL.map(Statistic::name).join(", "),
             })
         };
         self.statistics.iter().map(statistic).collect()
