@@ -237,6 +237,8 @@ impl Part {
         }
         writer.flush().expect("the reports are written");
         drop(writer);
+        // What the disk still owes would otherwise be paid while uploads are timed.
+        file.sync_all().expect("the disk writes");
         Self { file, places, sum }
     }
 }
