@@ -27,17 +27,20 @@
 //! | module | owns |
 //! | --- | --- |
 //! | [`store`] | an in-memory store and overlays of uncommitted batches |
-//! | [`log`] | taking records in, serving them, frontiers |
+//! | [`log`] | taking records in and reading them |
 //! | [`effect`] | which held records count |
+//! | [`frontier`] | comparing what nodes hold, and serving it |
 //! | [`index`] | the byte layout of the secondary indexes |
 //! | [`payload`] | checked payloads that belong to no task |
-//! | [`identity`], [`catalogue`], [`issues`], [`tasks`], [`batch`], [`board`] | the views |
+//! | [`addresses`], [`identity`], [`catalogue`], [`issues`], [`tasks`], [`batch`], [`board`] | the views |
 
+pub mod addresses;
 pub mod batch;
 pub mod board;
 pub mod catalogue;
 pub mod effect;
 pub mod endorsement;
+pub mod frontier;
 pub mod identity;
 pub mod index;
 pub mod issues;

@@ -12,6 +12,7 @@ use fieldmark_protocol::release::{Artifact, Release, TensorSpec};
 use fieldmark_protocol::task::{Aggregator, Eligibility, Privacy, Statistics, Task};
 use fieldmark_protocol::{Kind, PublicKey, Record, RecordId, SecretKey};
 
+use crate::frontier;
 use crate::log::{self, Ingest};
 use crate::payload::{NodeRevocation, Profile, Withdrawal};
 use crate::store::MemoryStore;
@@ -367,15 +368,15 @@ pub(crate) fn pull(to: &mut MemoryStore, from: &MemoryStore) -> bool {
             log: key.to_vec(),
             seq,
         };
-        if log::lacks_proof(to, &told).unwrap() {
+        if frontier::lacks_proof(to, &told).unwrap() {
             changed |= take(to, &Item::Proof(log::proof(from, &key).unwrap().unwrap()));
         }
     }
-    for head in log::heads(from).unwrap() {
+    for head in frontier::heads(from).unwrap() {
         let key = PublicKey::from_slice(&head.log).unwrap();
-        while let Some(start) = log::behind(to, &head).unwrap() {
+        while let Some(start) = frontier::behind(to, &head).unwrap() {
             let mut news = false;
-            for record in log::range(from, &key, start, 100, 1 << 20).unwrap() {
+            for record in frontier::range(from, &key, start, 100, 1 << 20).unwrap() {
                 news |= take(to, &Item::Record(record));
             }
             changed |= news;

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use fieldmark_blobs::BlobStore;
-use fieldmark_ledger::log;
+use fieldmark_ledger::{frontier, log};
 use fieldmark_ledger_rocks::RocksReader;
 use fieldmark_node_core::io::{Command, CommandError, CommandId, Event, Input, Reply};
 use fieldmark_protocol::{PublicKey, RecordId};
@@ -216,7 +216,7 @@ impl NodeHandle {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()?;
-        let heads = log::heads(&self.store).unwrap_or_default();
+        let heads = frontier::heads(&self.store).unwrap_or_default();
         let usage = self.blobs.usage();
         let peers = self.counters.peers.lock().unwrap_or_else(PoisonError::into_inner);
         Some(Status {

@@ -9,7 +9,7 @@ use super::*;
 use crate::batch::{self, Phase};
 use crate::store::MemoryStore;
 use crate::testing::{Item, Signer, World, deliver, pull};
-use crate::{board, catalogue, identity, tasks};
+use crate::{board, catalogue, frontier, identity, tasks};
 
 fn items(records: &[Record]) -> Vec<Item> {
     records.iter().cloned().map(Item::Record).collect()
@@ -251,7 +251,7 @@ proptest! {
         deliver(&mut b, &shuffled(&items, two));
         prop_assert_eq!(differences(&a, &b), Vec::<String>::new());
         prop_assert_eq!(views(&a, &world), views(&b, &world));
-        prop_assert_eq!(log::heads(&a).unwrap(), log::heads(&b).unwrap());
+        prop_assert_eq!(frontier::heads(&a).unwrap(), frontier::heads(&b).unwrap());
     }
 
     #[test]

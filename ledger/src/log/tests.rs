@@ -4,6 +4,7 @@ use fieldmark_protocol::Kind;
 use fieldmark_protocol::machine::Store;
 
 use super::*;
+use crate::frontier::{behind, heads, lacks_proof, range};
 use crate::store::MemoryStore;
 use crate::testing::{Item, Signer, World, deliver, pull, take};
 use crate::{catalogue, effect, identity};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::geometry::BlobHash;
-use crate::plane::Provider;
+use crate::provider::Provider;
 
 /// A failure of the store. The store stays consistent after each of them.
 #[derive(Debug, thiserror::Error)]

@@ -22,10 +22,12 @@
 mod error;
 mod geometry;
 mod plane;
+mod provider;
 mod store;
 mod wire;
 
 pub use error::{BlobError, FetchError, PlaneError};
 pub use geometry::{BLOB_BYTES_MAX, BlobHash, GROUP_BYTES, ParseHashError, groups};
-pub use plane::{Access, BlobEndpoint, BlobServer, FetchReport, PlaneLimits, Progress, Provider};
+pub use plane::{Access, BlobEndpoint, BlobServer, FetchReport, PlaneLimits, Progress};
+pub use provider::Provider;
 pub use store::{BlobStore, Collected, Imported, StoreConfig, Usage};

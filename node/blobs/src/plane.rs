@@ -37,21 +37,6 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// quick, for it runs on the network's threads.
 pub type Access = Arc<dyn Fn(&NodeKey, &BlobHash) -> bool + Send + Sync>;
 
-/// Where a blob is offered.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Provider {
-    /// The key that the node there must prove.
-    pub node_key: NodeKey,
-    /// Its UDP address.
-    pub addr: SocketAddr,
-}
-
-impl fmt::Display for Provider {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "node {} at {}", hex::encode(self.node_key), self.addr)
-    }
-}
-
 /// Bounds of the plane.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PlaneLimits {

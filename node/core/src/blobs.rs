@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_ledger::{catalogue, identity};
+use fieldmark_ledger::{addresses, catalogue, identity};
 use fieldmark_protocol::PublicKey;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::address::Roles;
@@ -13,7 +13,6 @@ use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use crate::compute::Job;
 use crate::context::{Context, Work};
 use crate::io::{CommandError, CommandId, Event, Reply};
-use crate::sync;
 
 /// Wait after a failed fetch, in milliseconds; doubles every [`TRIES_PER_WAIT`] tries up to
 /// [`RETRY_MS_MAX`].
@@ -235,7 +234,7 @@ fn provider(
         return Ok(None);
     };
     let (mut authors, mut others) = (Vec::new(), Vec::new());
-    for address in sync::addresses(&ctx.view)? {
+    for address in addresses::all(&ctx.view)? {
         let Some(socket) = address.blobs else { continue };
         let Some(certified) = identity::certificate(&ctx.view, &address.node_key)? else {
             continue;

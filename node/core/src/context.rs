@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use fieldmark_fl::seal;
+use fieldmark_ledger::addresses;
 use fieldmark_ledger::store::Overlay;
 use fieldmark_ledger::tasks::TaskView;
 use fieldmark_protocol::aggregation::BatchId;
@@ -21,7 +22,7 @@ use fieldmark_protocol::wire;
 use crate::compute::Job;
 use crate::io::{CommandError, CommandId, Event, InboundId, JobId, Output, Reply, RequestId, Verdict};
 use crate::limits::{Admission, Limiter, Traffic};
-use crate::served::Keeping;
+use crate::served::prediction::Keeping;
 use crate::{params, rpc};
 
 /// The node's keys.
@@ -270,7 +271,7 @@ impl<'a> Context<'a> {
         if self.connected(peer) || *peer == self.node_key() {
             return Ok(true);
         }
-        if let Some(address) = crate::sync::address(&self.view, peer)? {
+        if let Some(address) = addresses::of(&self.view, peer)? {
             for multiaddr in address.multiaddrs.into_iter().take(4) {
                 self.push(Output::Dial { multiaddr });
             }

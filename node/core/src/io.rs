@@ -17,9 +17,9 @@ use fieldmark_protocol::{PublicKey, RecordId, ReportId, ServedId};
 use serde::{Deserialize, Serialize};
 
 use crate::compute::{Job, JobResult};
-use crate::news::News;
-use crate::served::{Answer, Prediction};
-use crate::subscriptions::Channel;
+use crate::news::item::News;
+use crate::served::prediction::{Answer, Prediction};
+use crate::subscriptions::subscription::Channel;
 
 /// Names a request this node sent, until its response.
 pub type RequestId = u64;

@@ -4,6 +4,7 @@
 //! store so that nothing leaves before what it rests on is durable. The node's shells and the
 //! simulator drive the very same structs. There is no socket, task, file, clock or entropy here.
 
+pub mod addresses;
 pub mod author;
 pub mod blobs;
 pub mod board;

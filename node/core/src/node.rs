@@ -10,6 +10,7 @@ use prost::Message;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
+use crate::addresses;
 use crate::author;
 use crate::blobs::Blobs;
 use crate::compute::JobResult;
@@ -142,7 +143,7 @@ impl Parts<'_> {
                 self.feedback.start(ctx)?;
                 self.contributor.start(ctx, self.blobs)
             }
-            Input::Listening { multiaddrs, blobs } => self.sync.announce(ctx, multiaddrs, blobs),
+            Input::Listening { multiaddrs, blobs } => addresses::announce(ctx, multiaddrs, blobs),
             Input::Connected { peer } => {
                 ctx.shared.connected.insert(peer);
                 self.sync.connected(ctx, peer)

@@ -15,19 +15,22 @@
 //! | `subscription/` id | JSON of [`Subscription`] |
 //! | `delivered/` id, item | time of delivery in milliseconds, 8 bytes |
 
+pub mod subscription;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use fieldmark_ledger::catalogue::{self, Model};
+use fieldmark_ledger::catalogue::{self};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::trust::TrustPolicy;
-use fieldmark_protocol::{PublicKey, RecordId, webhook};
-use serde::{Deserialize, Serialize};
+use fieldmark_protocol::{RecordId, webhook};
 
 use crate::compute::{Job, Post};
 use crate::context::{Context, Work};
 use crate::io::{CommandError, Event, Reply};
 use crate::news::{self, News};
+
+pub use subscription::{Channel, Subscription};
 
 /// Most subscriptions of a node.
 pub const SUBSCRIPTIONS_MAX: usize = 256;
@@ -42,67 +45,6 @@ pub const RETRY_MS_MAX: u64 = 3_600_000;
 
 const SUBSCRIPTION: &[u8] = b"subscription/";
 const DELIVERED: &[u8] = b"delivered/";
-
-/// Where news goes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "to", rename_all = "kebab-case")]
-pub enum Channel {
-    /// A reader on this machine fetches and confirms it.
-    Reader,
-    /// A signed POST to an address.
-    Webhook {
-        /// http or https.
-        url: String,
-        /// Whether an address of this machine or of a private network is allowed.
-        allow_private: bool,
-    },
-}
-
-/// A subscription to a model.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Subscription {
-    /// Made of model and channel: the same wish is the same subscription.
-    pub id: ContentHash,
-    /// Name of the model.
-    pub model: String,
-    /// The model's owner.
-    pub owner: PublicKey,
-    /// Where its news goes.
-    pub channel: Channel,
-    /// When it was made.
-    pub created_at_ms: u64,
-}
-
-impl Subscription {
-    /// A subscription to `model`.
-    #[must_use]
-    pub fn new(model: &Model, channel: Channel, created_at_ms: u64) -> Self {
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(b"fieldmark/v1/subscription\0");
-        hasher.update(model.owner.as_bytes());
-        hasher.update(&(model.name.len() as u64).to_be_bytes());
-        hasher.update(model.name.as_bytes());
-        if let Channel::Webhook { url, .. } = &channel {
-            hasher.update(url.as_bytes());
-        }
-        Self {
-            id: ContentHash::new(*hasher.finalize().as_bytes()),
-            model: model.name.clone(),
-            owner: model.owner,
-            channel,
-            created_at_ms,
-        }
-    }
-
-    /// The model.
-    #[must_use]
-    pub fn of(&self) -> Model {
-        Model {
-            owner: self.owner,
-            name: self.model.clone(),
-        }
-    }
-}
 
 fn key(prefix: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     [prefix, &parts.concat()].concat()

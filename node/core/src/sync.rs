@@ -9,21 +9,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use fieldmark_ledger::identity;
+use fieldmark_ledger::frontier;
 use fieldmark_ledger::log::{self, Ingest};
-use fieldmark_protocol::address::NodeAddress;
 use fieldmark_protocol::fork::EquivocationProof;
-use fieldmark_protocol::machine::{Batch, Column, Read, StoreError, Topic};
-use fieldmark_protocol::record::{RECORD_BYTES_MAX, Record};
+use fieldmark_protocol::machine::{StoreError, Topic};
+use fieldmark_protocol::record::Record;
 use fieldmark_protocol::wire::announcement::Body as Announced;
 use fieldmark_protocol::wire::{rpc_request, rpc_response};
 use fieldmark_protocol::{Kind, PublicKey, RecordId, decode, wire};
-use prost::Message;
 use rand_core::Rng;
 
+use crate::addresses;
 use crate::context::{Context, Purpose};
 use crate::io::{Event, InboundId, Verdict};
 use crate::rpc::RefusalCode;
+
+mod serve;
 
 /// Time between two frontier exchanges with a random peer, in milliseconds.
 pub const ROUND_MS: u64 = 3_000;
@@ -44,35 +45,6 @@ pub const FETCHES_MAX: usize = 8;
 pub const FRESH_MS: u64 = 30_000;
 /// Most ranges waiting for one peer.
 pub const QUEUE_MAX: usize = 10_000;
-
-/// Where a node says it is reached.
-///
-/// # Errors
-/// [`StoreError`] when the store fails or is damaged.
-pub fn address(store: &dyn Read, node: &PublicKey) -> Result<Option<NodeAddress>, StoreError> {
-    let Some(bytes) = store.get(Column::Addresses, node.as_bytes())? else {
-        return Ok(None);
-    };
-    let address = NodeAddress::decode(&bytes);
-    Ok(Some(address.map_err(|e| {
-        StoreError::damaged(Column::Addresses, node.as_bytes(), e)
-    })?))
-}
-
-/// Every address known, by node key.
-///
-/// # Errors
-/// [`StoreError`] when the store fails or is damaged.
-pub fn addresses(store: &dyn Read) -> Result<Vec<NodeAddress>, StoreError> {
-    let decode = |(key, value): (Vec<u8>, Vec<u8>)| {
-        NodeAddress::decode(&value).map_err(|e| StoreError::damaged(Column::Addresses, &key, e))
-    };
-    store
-        .scan_all(Column::Addresses, &[])?
-        .into_iter()
-        .map(decode)
-        .collect()
-}
 
 /// The ranges to fetch from one peer.
 #[derive(Debug, Default)]
@@ -137,24 +109,9 @@ impl Sync {
         let revision = ctx.shared.ledger_revision;
         let held = match self.held.take() {
             Some((of, frontier)) if of == revision => frontier,
-            _ => frontier(&ctx.view)?,
+            _ => serve::frontier(&ctx.view)?,
         };
         Ok(&self.held.insert((revision, held)).1)
-    }
-
-    /// Announces where this node is reached.
-    pub(crate) fn announce(
-        &mut self,
-        ctx: &mut Context<'_>,
-        multiaddrs: Vec<String>,
-        blobs: Option<String>,
-    ) -> Result<(), StoreError> {
-        let before = address(&ctx.view, &ctx.node_key())?.map_or(0, |a| a.issued_at_ms);
-        let issued = ctx.now.max(before + 1);
-        let address = NodeAddress::sign(&ctx.keys().node, multiaddrs, blobs, issued);
-        store_address(ctx, &address);
-        ctx.broadcast(Topic::Heads, Announced::Address(address.to_wire()));
-        Ok(())
     }
 
     // --- what peers say ---------------------------------------------------------------------------
@@ -176,7 +133,7 @@ impl Sync {
                 Ok(proof) => self.proof(ctx, &proof, false)?,
                 Err(_) => Verdict::Reject,
             },
-            Some(Announced::Address(address)) => take_address(ctx, address)?.0,
+            Some(Announced::Address(address)) => addresses::take(ctx, address)?.0,
             None => Verdict::Reject,
         };
         ctx.verdict(message, verdict);
@@ -277,43 +234,9 @@ impl Sync {
                 ctx.respond(inbound, rpc_response::Body::Frontier(ours));
                 self.frontier(ctx, peer, theirs)
             }
-            rpc_request::Body::FetchRange(range) => {
-                let Ok(log) = PublicKey::from_slice(&range.log) else {
-                    ctx.refuse(inbound, RefusalCode::Rejected, "the log is not a key");
-                    return Ok(());
-                };
-                let limit = usize::try_from(range.limit.min(RECORDS_MAX)).unwrap_or(0);
-                let records = log::range(&ctx.view, &log, range.from, limit, RECORDS_BYTES_MAX)?;
-                respond_records(ctx, inbound, &records);
-                Ok(())
-            }
-            rpc_request::Body::FetchIds(ids) => {
-                let most = RECORDS_BYTES_MAX / RECORD_BYTES_MAX;
-                let mut records = Vec::new();
-                for id in ids
-                    .ids
-                    .iter()
-                    .take(most)
-                    .filter_map(|id| RecordId::from_slice(id).ok())
-                {
-                    records.extend(log::record(&ctx.view, &id)?);
-                }
-                respond_records(ctx, inbound, &records);
-                Ok(())
-            }
-            rpc_request::Body::FetchProofs(logs) => {
-                let mut proofs = Vec::new();
-                for log in logs
-                    .logs
-                    .iter()
-                    .take(512)
-                    .filter_map(|l| PublicKey::from_slice(l).ok())
-                {
-                    proofs.extend(log::proof(&ctx.view, &log)?.map(|p| p.to_wire()));
-                }
-                ctx.respond(inbound, rpc_response::Body::Proofs(wire::Proofs { proofs }));
-                Ok(())
-            }
+            rpc_request::Body::FetchRange(range) => serve::range(ctx, inbound, &range),
+            rpc_request::Body::FetchIds(ids) => serve::ids(ctx, inbound, &ids.ids),
+            rpc_request::Body::FetchProofs(logs) => serve::proofs(ctx, inbound, &logs.logs),
             _ => {
                 ctx.refuse(inbound, RefusalCode::Rejected, "not a sync request");
                 Ok(())
@@ -383,8 +306,10 @@ impl Sync {
             Err(_) => false,
         };
         for head in theirs.heads.iter().take(HEADS_MAX).filter(|head| !same(head)) {
-            let (Some(from), Ok(log)) = (log::behind(&ctx.view, head)?, PublicKey::from_slice(&head.log))
-            else {
+            let (Some(from), Ok(log)) = (
+                frontier::behind(&ctx.view, head)?,
+                PublicKey::from_slice(&head.log),
+            ) else {
                 continue;
             };
             ranges.push((head.author == head.log, log, from));
@@ -397,7 +322,7 @@ impl Sync {
         for address in theirs.addresses.into_iter().take(ADDRESSES_MAX) {
             let news = Announced::Address(address.clone());
             let fresh = ctx.now.abs_diff(address.issued_at_ms) < FRESH_MS;
-            if take_address(ctx, address)? == (Verdict::Accept, true) && fresh {
+            if addresses::take(ctx, address)? == (Verdict::Accept, true) && fresh {
                 ctx.broadcast(Topic::Heads, news);
             }
         }
@@ -420,8 +345,8 @@ impl Sync {
         forks: &[wire::ProvenFork],
     ) -> Result<(), StoreError> {
         let mut logs = Vec::new();
-        for fork in forks.iter().take(512) {
-            if log::lacks_proof(&ctx.view, fork)? {
+        for fork in forks.iter().take(serve::FORKS_MAX) {
+            if frontier::lacks_proof(&ctx.view, fork)? {
                 logs.push(fork.log.clone());
             }
         }
@@ -530,35 +455,6 @@ enum Taken {
     Refused,
 }
 
-fn respond_records(ctx: &mut Context<'_>, inbound: InboundId, records: &[Record]) {
-    let records = records.iter().map(Record::to_wire).collect();
-    ctx.respond(inbound, rpc_response::Body::Records(wire::Records { records }));
-}
-
-/// What this node holds.
-fn frontier(store: &dyn Read) -> Result<wire::Frontier, StoreError> {
-    let heads = log::heads(store)?;
-    let forks = log::forks(store)?;
-    // They were checked before they were stored.
-    let addresses = store.scan(Column::Addresses, &[], &[], ADDRESSES_MAX)?;
-    let address = |(key, value): &(Vec<u8>, Vec<u8>)| {
-        wire::NodeAddress::decode(value.as_slice())
-            .map_err(|e| StoreError::damaged(Column::Addresses, key, e))
-    };
-    Ok(wire::Frontier {
-        heads: heads.into_iter().take(HEADS_MAX).collect(),
-        forks: forks
-            .into_iter()
-            .take(512)
-            .map(|(log, seq)| wire::ProvenFork {
-                log: log.to_vec(),
-                seq,
-            })
-            .collect(),
-        addresses: addresses.iter().map(address).collect::<Result<_, _>>()?,
-    })
-}
-
 /// The checked form of a record; `None` when it does not hold. A copy of what is held needs no check.
 fn checked(ctx: &Context<'_>, record: wire::SignedRecord) -> Result<Option<Record>, StoreError> {
     let id = RecordId::new(*blake3::hash(&record.header).as_bytes());
@@ -566,42 +462,4 @@ fn checked(ctx: &Context<'_>, record: wire::SignedRecord) -> Result<Option<Recor
         Some(held) if held.to_wire() == record => Ok(Some(held)),
         _ => Ok(Record::check(record).ok()),
     }
-}
-
-/// Takes in an address; returns the verdict on it and whether it is news.
-fn take_address(ctx: &mut Context<'_>, new: wire::NodeAddress) -> Result<(Verdict, bool), StoreError> {
-    let Ok(node) = PublicKey::from_slice(&new.node_key) else {
-        return Ok((Verdict::Reject, false));
-    };
-    if node == ctx.node_key() {
-        return Ok((Verdict::Ignore, false));
-    }
-    if let Some(bytes) = ctx.view.get(Column::Addresses, node.as_bytes())? {
-        let held = wire::NodeAddress::decode(bytes.as_slice())
-            .map_err(|e| StoreError::damaged(Column::Addresses, node.as_bytes(), e))?;
-        if held == new {
-            return Ok((Verdict::Accept, false));
-        }
-        if held.issued_at_ms >= new.issued_at_ms {
-            return Ok((Verdict::Ignore, false));
-        }
-    }
-    if identity::certificate(&ctx.view, &node)?.is_none() {
-        return Ok((Verdict::Ignore, false));
-    }
-    let Ok(address) = NodeAddress::check(new) else {
-        return Ok((Verdict::Reject, false));
-    };
-    store_address(ctx, &address);
-    Ok((Verdict::Accept, true))
-}
-
-fn store_address(ctx: &mut Context<'_>, address: &NodeAddress) {
-    let mut batch = Batch::new();
-    batch.put(
-        Column::Addresses,
-        address.node_key.as_bytes().as_slice(),
-        address.to_wire().encode_to_vec(),
-    );
-    ctx.persist(batch);
 }

@@ -15,9 +15,10 @@ use tokio::sync::mpsc;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
-use super::{BlobEndpoint, Inner, Provider, proved_key};
+use super::{BlobEndpoint, Inner, proved_key};
 use crate::error::FetchError;
 use crate::geometry::{BlobHash, group_len, groups};
+use crate::provider::Provider;
 use crate::store::{AcceptError, Opened, Partial};
 use crate::wire::{FRAME_BYTES_MAX, REQUEST_GROUPS_MAX, Request, Status};
 

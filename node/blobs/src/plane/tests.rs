@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use super::*;
 use crate::error::{BlobError, FetchError};
 use crate::geometry::{GROUP_BYTES, groups};
+use crate::provider::Provider;
 use crate::wire::{REQUEST_BYTES, Request, Status};
 
 const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

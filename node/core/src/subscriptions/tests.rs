@@ -1,10 +1,11 @@
 //! Tests of `subscriptions`: what is delivered, when, and what a crash costs.
 
 use fieldmark_fl::seal;
+use fieldmark_ledger::catalogue::Model;
 use fieldmark_ledger::store::MemoryStore;
-use fieldmark_protocol::SecretKey;
 use fieldmark_protocol::address::Roles;
 use fieldmark_protocol::webhook::Received;
+use fieldmark_protocol::{PublicKey, SecretKey};
 
 use super::*;
 use crate::compute::JobResult;
