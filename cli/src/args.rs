@@ -286,7 +286,8 @@ pub(crate) struct Infer {
     /// A release, or a package folder written as a path such as ./digits (which needs no node)
     #[arg(value_name = "REF|DIR")]
     pub(crate) reference: String,
-    /// .json with arrays by input name, .npy, or .csv with one row per line
+    /// .json with arrays by input name, .npy, .csv with one row per line, or for a model of texts a file
+    /// with one text per line
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
 }

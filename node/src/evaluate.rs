@@ -10,13 +10,13 @@ use fieldmark_fl::schema::{Measurement, RecordOutcome, Schema, SchemaParams, Vie
 use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::{CommandError, Dataset};
 use fieldmark_node_core::{blobs, datasets};
-use fieldmark_node_data::{ReadOptions, Source};
+use fieldmark_node_data::{ReadOptions, Source, View};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::aggregation::BatchId;
-use fieldmark_protocol::release::Release;
+use fieldmark_protocol::release::{Release, TensorSpec};
 use fieldmark_protocol::task::Extra;
 use fieldmark_supervisor::{
-    Runner, RunnerSpec, RunnerStatus, SupervisorConfig, tensor_f32, tensor_values_f32,
+    Runner, RunnerSpec, RunnerStatus, SupervisorConfig, Tensor, tensor_f32, tensor_texts, tensor_values_f32,
 };
 use serde_json::json;
 
@@ -161,12 +161,14 @@ async fn candidate(
             release.inputs.len()
         )));
     };
-    let features: i64 = input.shape.iter().skip(1).product();
-    let batched = input.shape.first() == Some(&-1) && input.shape.iter().skip(1).all(|d| *d > 0);
-    if !batched || input.datatype != "FP32" || u64::try_from(features) != Ok(data.features) {
+    if !takes(input, data) {
+        let row = match data.features {
+            0 => "a text (BYTES [-1])".to_owned(),
+            features => format!("{features} numbers (FP32)"),
+        };
+        let (datatype, shape) = (&input.datatype, &input.shape);
         return Err(unfit(format!(
-            "the model takes {} {:?}, the dataset has {} numbers a row",
-            input.datatype, input.shape, data.features
+            "the model takes {datatype} {shape:?}, a row of the dataset is {row}"
         )));
     }
     question.fits(&release).map_err(unfit)?;
@@ -185,21 +187,40 @@ async fn candidate(
     })
 }
 
-/// What a model returns for rows of features, `width` numbers a row.
-async fn predict(candidate: &Candidate, rows: &[&[f32]], width: usize) -> Result<Vec<f32>, CommandError> {
+/// Whether rows of a dataset are what an input is, any number of them at a time: as many numbers, or for a
+/// dataset without features texts.
+fn takes(input: &TensorSpec, data: &Dataset) -> bool {
+    let Some((-1, row)) = input.shape.split_first() else {
+        return false;
+    };
+    if data.features == 0 {
+        return input.datatype == "BYTES" && row.is_empty();
+    }
+    let features: i64 = row.iter().product();
+    input.datatype == "FP32" && row.iter().all(|d| *d > 0) && u64::try_from(features) == Ok(data.features)
+}
+
+/// Views of one kind as an input of their number.
+fn batch(input: &TensorSpec, views: &[&View]) -> Tensor {
+    let texts: Vec<&str> = views.iter().filter_map(|view| view.text()).collect();
+    if input.datatype == "BYTES" {
+        return tensor_texts(&input.name, &texts);
+    }
+    let mut shape = input.shape.clone();
+    if let Some(first) = shape.first_mut() {
+        *first = i64::try_from(views.len()).unwrap_or(i64::MAX);
+    }
+    let numbers: Vec<&[f32]> = views.iter().filter_map(|view| view.numbers()).collect();
+    tensor_f32(&input.name, &shape, &numbers.concat())
+}
+
+/// What a model returns for views, `width` numbers a view.
+async fn predict(candidate: &Candidate, rows: &[&View], width: usize) -> Result<Vec<f32>, CommandError> {
     let fail = |detail: String| CommandError::new("runner", format!("{}: {detail}", candidate.name));
     let Some(input) = candidate.release.inputs.first().filter(|_| !rows.is_empty()) else {
         return Ok(Vec::new());
     };
-    let mut shape = input.shape.clone();
-    if let Some(first) = shape.first_mut() {
-        *first = i64::try_from(rows.len()).unwrap_or(i64::MAX);
-    }
-    let values = rows.concat();
-    let outputs = candidate
-        .runner
-        .infer(vec![tensor_f32(&input.name, &shape, &values)])
-        .await;
+    let outputs = candidate.runner.infer(vec![batch(input, rows)]).await;
     let outputs = outputs.map_err(|e| CommandError::new("runner", e.to_string()))?;
     let output = outputs
         .first()

@@ -53,12 +53,15 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
                 args.delta
             )
         };
+        let row = match text::number(dataset, "features") {
+            0 => "one text".to_owned(),
+            features => format!("{features} features"),
+        };
         format!(
-            "dataset '{}': {} records, {} rows, {} features, slices {}; {budget}\n\n{}",
+            "dataset '{}': {} records, {} rows of {row}, slices {}; {budget}\n\n{}",
             field("name"),
             field("records"),
             field("rows"),
-            field("features"),
             text::joined(dataset, "slices"),
             report::profile(added.get("profile").unwrap_or(&Value::Null)),
         )

@@ -88,6 +88,14 @@ fn read(path: &Path, inputs: &[TensorSpec]) -> anyhow::Result<Value> {
         return serde_json::from_str(&content)
             .with_context(|| format!("{}: this is not JSON", path.display()));
     }
+    if let [input] = inputs
+        && input.datatype == "BYTES"
+    {
+        let content =
+            std::fs::read_to_string(path).with_context(|| format!("{}: cannot read it", path.display()))?;
+        let texts: Vec<&str> = content.lines().collect();
+        return Ok(json!({ input.name.clone(): texts }));
+    }
     let matrix = fieldmark_node_data::matrix(path)?;
     let [input] = inputs else {
         let message = format!(

@@ -17,6 +17,7 @@ mod model;
 mod self_test;
 mod serve;
 mod tensor;
+mod texts;
 mod warm_up;
 
 use clap::{Parser, ValueEnum};

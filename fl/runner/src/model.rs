@@ -2,6 +2,7 @@
 
 use crate::failure::Failure;
 use crate::tensor::{from_torch, to_torch};
+use crate::texts;
 use fieldmark_proto::v1::{RunnerFailureCode, Tensor};
 use std::collections::BTreeMap;
 use tch::{CModule, IValue};
@@ -35,7 +36,7 @@ impl Model {
         let arguments = self
             .in_order(inputs)?
             .iter()
-            .map(|input| Ok(IValue::Tensor(to_torch(input)?)))
+            .map(argument)
             .collect::<Result<Vec<_>, Failure>>()?;
         let result = self
             .module
@@ -78,45 +79,46 @@ impl Model {
         let named = self.name(result)?;
         let mut bytes_left = bytes_max;
         let mut outputs = Vec::with_capacity(named.len());
-        for (name, tensor) in named {
+        for (name, value) in named {
             bytes_left = bytes_left.saturating_sub(OVERHEAD_BYTES + name.len());
-            let output = from_torch(name, &tensor, bytes_left)?;
-            bytes_left -= output.data.len();
+            let output = match value {
+                Output::Tensor(tensor) => from_torch(name, &tensor, bytes_left)?,
+                Output::Texts(given) => texts::from_list(name, given, bytes_left)?,
+            };
+            bytes_left = bytes_left.saturating_sub(texts::bytes(&output));
             outputs.push(output);
         }
         Ok(outputs)
     }
 
-    fn name(&self, result: IValue) -> Result<Vec<(String, tch::Tensor)>, Failure> {
-        let tensors = match result {
+    fn name(&self, result: IValue) -> Result<Vec<(String, Output)>, Failure> {
+        let values = match result {
             IValue::GenericDict(entries) => return by_key(entries),
-            IValue::Tensor(tensor) => vec![tensor],
-            IValue::TensorList(tensors) => tensors,
-            IValue::Tuple(values) | IValue::GenericList(values) => values
-                .into_iter()
-                .map(into_tensor)
-                .collect::<Result<Vec<_>, _>>()?,
-            other => vec![into_tensor(other)?],
+            IValue::TensorList(tensors) => tensors.into_iter().map(Output::Tensor).collect(),
+            IValue::Tuple(values) | IValue::GenericList(values) => {
+                values.into_iter().map(output).collect::<Result<Vec<_>, _>>()?
+            }
+            other => vec![output(other)?],
         };
         let expected = self.output_names.len();
-        if tensors.len() > OUTPUTS_MAX || (expected > 0 && tensors.len() != expected) {
-            let found = tensors.len();
+        if values.len() > OUTPUTS_MAX || (expected > 0 && values.len() != expected) {
+            let found = values.len();
             return Err(Failure::output(match expected {
                 0 => format!("the model returned {found} outputs, {OUTPUTS_MAX} allowed"),
                 _ => format!("the model returned {found} outputs, its manifest names {expected}"),
             }));
         }
-        let numbered = (0..tensors.len()).map(|index| format!("output_{index}"));
+        let numbered = (0..values.len()).map(|index| format!("output_{index}"));
         let names: Vec<String> = if expected == 0 {
             numbered.collect()
         } else {
             self.output_names.clone()
         };
-        Ok(names.into_iter().zip(tensors).collect())
+        Ok(names.into_iter().zip(values).collect())
     }
 }
 
-fn by_key(entries: Vec<(IValue, IValue)>) -> Result<Vec<(String, tch::Tensor)>, Failure> {
+fn by_key(entries: Vec<(IValue, IValue)>) -> Result<Vec<(String, Output)>, Failure> {
     if entries.len() > OUTPUTS_MAX {
         return Err(Failure::output(format!(
             "the model returned more than {OUTPUTS_MAX} outputs"
@@ -125,7 +127,7 @@ fn by_key(entries: Vec<(IValue, IValue)>) -> Result<Vec<(String, tch::Tensor)>, 
     entries
         .into_iter()
         .map(|(key, value)| match key {
-            IValue::String(name) if name.len() <= OVERHEAD_BYTES => Ok((name, into_tensor(value)?)),
+            IValue::String(name) if name.len() <= OVERHEAD_BYTES => Ok((name, output(value)?)),
             _ => Err(Failure::output(
                 "the model returned a dictionary whose keys are no short names",
             )),
@@ -133,10 +135,28 @@ fn by_key(entries: Vec<(IValue, IValue)>) -> Result<Vec<(String, tch::Tensor)>, 
         .collect()
 }
 
-fn into_tensor(value: IValue) -> Result<tch::Tensor, Failure> {
+/// What `forward` is given: a tensor, or a list of texts.
+fn argument(input: &Tensor) -> Result<IValue, Failure> {
+    if input.datatype == texts::DATATYPE {
+        return Ok(IValue::StringList(texts::to_list(input)?));
+    }
+    Ok(IValue::Tensor(to_torch(input)?))
+}
+
+/// One output of `forward`.
+enum Output {
+    Tensor(tch::Tensor),
+    Texts(Vec<String>),
+}
+
+fn output(value: IValue) -> Result<Output, Failure> {
     match value {
-        IValue::Tensor(tensor) => Ok(tensor),
-        _ => Err(Failure::output("the model returned something other than tensors")),
+        IValue::Tensor(tensor) => Ok(Output::Tensor(tensor)),
+        IValue::StringList(texts) => Ok(Output::Texts(texts)),
+        IValue::String(text) => Ok(Output::Texts(vec![text])),
+        _ => Err(Failure::output(
+            "the model returned something other than tensors and texts",
+        )),
     }
 }
 
@@ -163,6 +183,7 @@ mod tests {
             datatype: "FP32".into(),
             shape: vec![2],
             data,
+            texts: Vec::new(),
         }
     }
 

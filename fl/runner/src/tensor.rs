@@ -96,6 +96,7 @@ pub(crate) fn from_torch(
         datatype: (*datatype).to_owned(),
         shape,
         data,
+        texts: Vec::new(),
     })
 }
 
@@ -128,6 +129,7 @@ mod tests {
             datatype: datatype.into(),
             shape: shape.into(),
             data: vec![1; bytes],
+            texts: Vec::new(),
         }
     }
 
@@ -170,10 +172,10 @@ mod tests {
     #[test]
     fn an_unknown_datatype_and_an_impossible_boolean_are_refused() {
         assert!(
-            to_torch(&input("BYTES", &[1], 1))
+            to_torch(&input("UINT16", &[1], 2))
                 .unwrap_err()
                 .message
-                .contains("BYTES")
+                .contains("UINT16")
         );
         let mut odd = input("BOOL", &[1], 1);
         odd.data = vec![2];

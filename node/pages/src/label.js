@@ -34,7 +34,9 @@
     const square = Number.isInteger(side) && side >= 4;
     at("picture").hidden = !square;
     at("input").hidden = square;
-    at("input").textContent = input === null ? "(the input was pruned)" : JSON.stringify(input);
+    const first = input === null ? null : Object.values(input)[0];
+    const text = typeof first === "string" ? first : JSON.stringify(input);
+    at("input").textContent = input === null ? "(the input was pruned)" : text;
     if (!square) { return; }
     const canvas = at("picture");
     canvas.width = side;

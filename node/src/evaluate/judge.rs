@@ -73,10 +73,10 @@ impl Question<'_> {
         &self,
         chunk: &'s [Source],
         slice: &str,
-    ) -> Result<(Vec<usize>, Vec<&'s [f32]>), CommandError> {
+    ) -> Result<(Vec<usize>, Vec<&'s View>), CommandError> {
         let (mut records, mut rows) = (Vec::new(), Vec::new());
         for (at, source) in chunk.iter().enumerate() {
-            if let Some(row) = source.views.get(slice).and_then(View::numbers) {
+            if let Some(row) = source.views.get(slice) {
                 records.push(at);
                 rows.push(row);
             } else if !self.extra.missing_views {

@@ -68,9 +68,13 @@ fn softmax(scores: &[f32]) -> Option<Vec<f32>> {
     (total.is_finite() && total > 0.0).then(|| weights.iter().map(|weight| weight / total).collect())
 }
 
-/// The numbers of one row, by input name.
+/// The numbers or texts of one row, by input name.
 fn input_of(inputs: &[Tensor], row: usize, rows: usize) -> Value {
     let of = |tensor: &Tensor| {
+        if let Some(text) = tensor.texts.get(row).filter(|_| tensor.texts.len() == rows) {
+            let text = String::from_utf8_lossy(text).into_owned();
+            return Some((tensor.name.clone(), json!(text)));
+        }
         let values = tensor_values_f32(tensor).ok()?;
         let width = values.len().checked_div(rows)?;
         let part = values.chunks_exact(width.max(1)).nth(row)?;

@@ -53,7 +53,9 @@ pub enum ValueError {
         datatype: String,
     },
     /// A datatype that JSON cannot carry here.
-    #[error("tensor '{name}': {datatype} cannot be given as JSON; use FP32, FP64, an integer type or BOOL")]
+    #[error(
+        "tensor '{name}': {datatype} cannot be given as JSON; use FP32, FP64, an integer type, BOOL or BYTES (texts)"
+    )]
     Datatype {
         /// The tensor.
         name: String,
@@ -148,7 +150,7 @@ pub fn from_protocol(value: &Value, inputs: &[TensorSpec]) -> Result<Tensor, Val
     check_shape(spec, tensor)
 }
 
-/// Zeros of the stated shapes, with 1 for sizes that are the caller's.
+/// Zeros, or empty texts, of the stated shapes, with 1 for sizes that are the caller's.
 ///
 /// # Errors
 /// [`ValueError`] naming the tensor.
@@ -164,13 +166,17 @@ pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
                 .and_then(|size| product.checked_mul(size))
         });
         let count = count.filter(|count| *count <= VALUES_MAX).ok_or_else(too_many)?;
-        let width = width(&spec.name, &spec.datatype)?;
+        let (bytes, texts) = match Element::of(&spec.name, &spec.datatype)? {
+            Element::Bytes(width) => (count * width, 0),
+            Element::Text => (0, count),
+        };
         let (name, datatype) = (spec.name.clone(), spec.datatype.clone());
         Ok(Tensor {
             name,
             datatype,
             shape,
-            data: vec![0; count * width],
+            data: vec![0; bytes],
+            texts: vec![Vec::new(); texts],
         })
     };
     inputs.iter().map(zero).collect()
@@ -179,14 +185,24 @@ pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
 /// A tensor as an object of the Open Inference Protocol, data flat.
 ///
 /// # Errors
-/// [`ValueError::Datatype`] for what JSON cannot carry.
+/// [`ValueError::Datatype`] for what JSON cannot carry, [`ValueError::Value`] for a text that is no UTF-8.
 pub fn to_protocol(tensor: &Tensor) -> Result<Value, ValueError> {
-    let width = width(&tensor.name, &tensor.datatype)?;
-    let data: Vec<Value> = tensor
-        .data
-        .chunks_exact(width)
-        .map(|bytes| read(&tensor.datatype, bytes))
-        .collect();
+    let text = |bytes: &Vec<u8>| {
+        let text = std::str::from_utf8(bytes).map(|text| json!(text));
+        text.map_err(|_| ValueError::Value {
+            name: tensor.name.clone(),
+            found: "a text that is not UTF-8".to_owned(),
+            datatype: "text in JSON".to_owned(),
+        })
+    };
+    let data: Vec<Value> = match Element::of(&tensor.name, &tensor.datatype)? {
+        Element::Text => tensor.texts.iter().map(text).collect::<Result<_, _>>()?,
+        Element::Bytes(width) => tensor
+            .data
+            .chunks_exact(width)
+            .map(|bytes| read(&tensor.datatype, bytes))
+            .collect(),
+    };
     Ok(json!({ "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data }))
 }
 
@@ -202,7 +218,7 @@ fn check_shape(spec: &TensorSpec, tensor: Tensor) -> Result<Tensor, ValueError> 
 }
 
 fn tensor(name: &str, datatype: &str, value: &Value) -> Result<Tensor, ValueError> {
-    width(name, datatype)?;
+    let element = Element::of(name, datatype)?;
     let mut shape = Vec::new();
     let mut inner = value;
     while let Some(array) = inner.as_array() {
@@ -213,7 +229,9 @@ fn tensor(name: &str, datatype: &str, value: &Value) -> Result<Tensor, ValueErro
     let mut filler = Filler {
         name,
         datatype,
+        element,
         data: Vec::new(),
+        texts: Vec::new(),
         count: 0,
     };
     filler.fill(value, &shape)?;
@@ -226,14 +244,17 @@ fn tensor(name: &str, datatype: &str, value: &Value) -> Result<Tensor, ValueErro
         datatype: datatype.to_owned(),
         shape,
         data: filler.data,
+        texts: filler.texts,
     })
 }
 
-/// Collects the bytes of nested arrays.
+/// Collects the elements of nested arrays.
 struct Filler<'a> {
     name: &'a str,
     datatype: &'a str,
+    element: Element,
     data: Vec<u8>,
+    texts: Vec<Vec<u8>>,
     count: usize,
 }
 
@@ -258,27 +279,46 @@ impl Filler<'_> {
                 name: self.name.to_owned(),
             });
         }
-        let bytes = bytes_of(self.datatype, value).ok_or_else(|| ValueError::Value {
+        let wrong = || ValueError::Value {
             name: self.name.to_owned(),
             found: value.to_string().chars().take(40).collect(),
             datatype: self.datatype.to_owned(),
-        })?;
-        self.data.extend(bytes);
+        };
+        match self.element {
+            Element::Text => self.texts.push(value.as_str().ok_or_else(wrong)?.into()),
+            Element::Bytes(_) => self
+                .data
+                .extend(bytes_of(self.datatype, value).ok_or_else(wrong)?),
+        }
         Ok(())
     }
 }
 
-/// Bytes of one value of a datatype that JSON can carry.
-fn width(name: &str, datatype: &str) -> Result<usize, ValueError> {
-    match datatype {
-        "BOOL" | "UINT8" | "INT8" => Ok(1),
-        "UINT16" | "INT16" => Ok(2),
-        "FP32" | "UINT32" | "INT32" => Ok(4),
-        "FP64" | "UINT64" | "INT64" => Ok(8),
-        _ => Err(ValueError::Datatype {
-            name: name.to_owned(),
-            datatype: datatype.to_owned(),
-        }),
+/// What one value of a tensor is.
+#[derive(Clone, Copy)]
+enum Element {
+    /// So many bytes.
+    Bytes(usize),
+    /// A text.
+    Text,
+}
+
+impl Element {
+    /// Of a datatype that JSON can carry.
+    fn of(name: &str, datatype: &str) -> Result<Self, ValueError> {
+        Ok(match datatype {
+            "BOOL" | "UINT8" | "INT8" => Self::Bytes(1),
+            "UINT16" | "INT16" => Self::Bytes(2),
+            "FP32" | "UINT32" | "INT32" => Self::Bytes(4),
+            "FP64" | "UINT64" | "INT64" => Self::Bytes(8),
+            "BYTES" => Self::Text,
+            _ => {
+                return Err(ValueError::Datatype {
+                    name: name.to_owned(),
+                    datatype: datatype.to_owned(),
+                });
+            }
+        })
     }
 }
 
@@ -380,6 +420,24 @@ mod tests {
             error(json!({"image": [[1, 1e300]]})),
             ValueError::Value { .. }
         ));
+    }
+
+    #[test]
+    fn texts_become_a_tensor_and_come_back() {
+        let spec = [TensorSpec {
+            name: "text".into(),
+            datatype: "BYTES".into(),
+            shape: vec![-1],
+        }];
+        let given = json!({"text": ["good", "über"]});
+        let tensors = from_json(&given, &spec).unwrap();
+        assert_eq!(tensors[0].shape, [2]);
+        let back = to_protocol(&tensors[0]).unwrap();
+        assert_eq!(back["data"], given["text"]);
+        assert_eq!(from_protocol(&back, &spec).unwrap(), tensors[0]);
+        assert_eq!(zeros(&spec).unwrap()[0].texts, [b""]);
+        let wrong = from_json(&json!({"text": [1]}), &spec);
+        assert!(matches!(wrong, Err(ValueError::Value { .. })));
     }
 
     #[test]

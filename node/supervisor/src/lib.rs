@@ -40,4 +40,4 @@ pub use error::{ConfigError, InferError, ProbeError, StartError};
 pub use fieldmark_proto::v1::{RunnerFailureCode as FailureCode, Tensor};
 pub use probe::{LayerProbe, probe_isolation};
 pub use runner::{EscapeCheck, Runner, RunnerState, RunnerStatus};
-pub use tensor::{TensorError, tensor_f32, tensor_values_f32};
+pub use tensor::{TensorError, tensor_f32, tensor_texts, tensor_values_f32};

@@ -33,6 +33,18 @@ pub fn tensor_f32(name: &str, shape: &[i64], values: &[f32]) -> Tensor {
         datatype: "FP32".to_owned(),
         shape: shape.to_vec(),
         data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
+        texts: Vec::new(),
+    }
+}
+
+/// A BYTES tensor of one dimension: a list of texts.
+pub fn tensor_texts(name: &str, texts: &[&str]) -> Tensor {
+    Tensor {
+        name: name.to_owned(),
+        datatype: "BYTES".to_owned(),
+        shape: vec![i64::try_from(texts.len()).unwrap_or(i64::MAX)],
+        data: Vec::new(),
+        texts: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
     }
 }
 

@@ -75,7 +75,11 @@ pub(super) fn profile(profile: &Value) -> String {
             rows.push(vec![more, kind.to_owned()]);
         }
     }
-    let table = text::table(&["column", "is", "missing", "min", "max", "mean"], &rows);
+    let table = if rows.is_empty() {
+        String::new()
+    } else {
+        text::table(&["column", "is", "missing", "min", "max", "mean"], &rows)
+    };
     let warnings = text::list(profile, "warnings").iter().filter_map(Value::as_str);
     let warnings = warnings.map(|warning| format!("\nwarning: {}", text::plain(warning)));
     format!("{head}\n\n{table}\n{}", warnings.collect::<String>())

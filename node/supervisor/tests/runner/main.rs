@@ -242,7 +242,7 @@ async fn a_wrong_request_leaves_the_process_alone() {
                 datatype: "BYTES".into(),
                 ..tensor_f32("x", &[1], &[1.0])
             }],
-            "BYTES",
+            "0 texts",
         ),
     ];
     for (inputs, sign) in cases {
