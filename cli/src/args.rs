@@ -246,6 +246,9 @@ pub(crate) struct Run {
     /// Find nodes on the same network segment
     #[arg(long)]
     pub(crate) mdns: bool,
+    /// PEM file of a company's own certificate authority, which webhooks over https may show beside the system's
+    #[arg(long, value_name = "FILE")]
+    pub(crate) webhook_ca: Option<PathBuf>,
     /// Whether models run isolated; `off` lets a model do whatever you can do
     #[arg(long, value_enum, default_value = "required")]
     pub(crate) isolation: IsolationArg,
@@ -345,7 +348,7 @@ pub(crate) enum ChallengeAction {
     /// Show what accuracy a challenge would give, before anything is signed
     #[command(
         after_help = "Examples:\n  fieldmark challenge plan digits-in-the-field.toml\n  \
-                      fieldmark challenge plan loans.toml --gap 0.01 --json"
+                      fieldmark challenge plan loans.toml --gap 0.01 --view-correlation 0.35 --json"
     )]
     Plan(ChallengePlan),
     /// List challenges
@@ -384,6 +387,10 @@ pub(crate) struct ChallengePlan {
     /// A typical field score, 0 to 1
     #[arg(long, default_value_t = 0.8, value_name = "PART")]
     pub(crate) score: f64,
+    /// Mean correlation between being right on two views of a record, 0 to 1; the default is about that of images
+    /// under corruptions, `fieldmark evaluate` tells that of a dataset
+    #[arg(long, default_value_t = 0.5, value_name = "PART")]
+    pub(crate) view_correlation: f64,
 }
 
 #[derive(Debug, Args)]

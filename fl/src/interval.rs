@@ -24,15 +24,17 @@ use crate::normal::{Z95, cdf};
 use libm::{exp, sqrt};
 use serde::{Deserialize, Serialize};
 
+mod agreement;
 mod fieller;
 mod micro;
 mod plan;
 mod release;
 mod weights;
 
+pub use agreement::{Agreement, view_correlation};
 pub(crate) use fieller::{Ratio, Sampling};
 pub use micro::Micro;
-pub use plan::{Expected, HalfWidth, expected_half_width};
+pub use plan::{Expected, HalfWidth, Typical, VIEW_CORRELATION, expected_half_width};
 pub use release::{Estimate, Release, ReleaseError};
 pub(crate) use weights::weighted_deviation;
 pub use weights::{WEIGHT_MAX, Weights, WeightsError};

@@ -6,7 +6,7 @@
 //! that rank sets use. A model's expected rank set then has one rank for itself and one for each model
 //! that it is not separated from.
 
-use crate::interval::{HalfWidth, RECORDS_SIGMAS_MIN, expected_half_width};
+use crate::interval::{HalfWidth, RECORDS_SIGMAS_MIN, Typical, expected_half_width};
 use crate::normal::{Z95, cdf, upper_quantile};
 use crate::rank::FAMILY_ERROR;
 use crate::schema::{EntryKind, Schema, pairs};
@@ -23,8 +23,8 @@ const Z_NEEDED: f64 = 0.841_621_233_572_914_3;
 /// What is assumed of the models.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Assumed {
-    /// A typical field score, 0 to 1.
-    pub score: f64,
+    /// Their scores.
+    pub typical: Typical,
     /// Difference of field scores between neighbours in rank.
     pub gap: f64,
 }
@@ -64,7 +64,7 @@ pub fn separation(schema: &Schema, noise: Noise, records: u64, assumed: &Assumed
         noise.sigma_squared,
         noise.aggregators,
         records,
-        assumed.score,
+        &assumed.typical,
     );
     let z = upper_quantile(FAMILY_ERROR / (2.0 * pairs(models).max(1) as f64));
     let deviation = deviation(&expected.difference);
@@ -131,7 +131,10 @@ mod tests {
     use crate::schema::{SchemaParams, Statistics};
 
     const ASSUMED: Assumed = Assumed {
-        score: 0.8,
+        typical: Typical {
+            score: 0.8,
+            view_correlation: 0.5,
+        },
         gap: 0.02,
     };
 

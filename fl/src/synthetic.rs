@@ -16,7 +16,7 @@
 
 use crate::normal::cdf;
 use crate::schema::{Details, RecordOutcome, ViewOutcome};
-use libm::{cos, log, sin, sqrt};
+use libm::{cos, exp, log, sin, sqrt};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{Rng, SeedableRng};
 
@@ -144,6 +144,44 @@ impl Scenario {
             contributors,
             true_field: true_slices.iter().map(mean).collect(),
             true_slices,
+        }
+    }
+
+    /// Mean correlation between being right on two views of a record, over the pooled records of contributors of
+    /// equal size: what [`crate::interval::view_correlation`] estimates from outcomes. Integrated over what
+    /// the views of a record share, by the trapezoidal rule on ±8 with an error below 1e-6.
+    pub fn view_correlation(&self) -> f64 {
+        let shared = self.blend.difficulty + self.blend.affinity;
+        let rest = 1.0 / sqrt(1.0 - shared);
+        let contributors = self.severity.len().max(1) as f64;
+        let (mut covariance, mut variance) = (0.0, 0.0);
+        for skill in &self.skill {
+            let mut rates = vec![0.0; self.harshness.len()];
+            let mut both = 0.0;
+            for severity in &self.severity {
+                for step in -512..=512i32 {
+                    let z = f64::from(step) / 64.0;
+                    let weight =
+                        exp(-z * z / 2.0) / (64.0 * sqrt(2.0 * core::f64::consts::PI) * contributors);
+                    let (mut sum, mut squares) = (0.0, 0.0);
+                    for (rate, harshness) in rates.iter_mut().zip(&self.harshness) {
+                        let chance = cdf((skill - harshness * severity + sqrt(shared) * z) * rest);
+                        *rate += weight * chance;
+                        sum += chance;
+                        squares += chance * chance;
+                    }
+                    both += weight * (sum * sum - squares);
+                }
+            }
+            let sum: f64 = rates.iter().sum();
+            let squares: f64 = rates.iter().map(|rate| rate * rate).sum();
+            covariance += both - (sum * sum - squares);
+            variance += (sum - squares) * (rates.len() as f64 - 1.0);
+        }
+        if variance > 0.0 {
+            covariance / variance
+        } else {
+            0.0
         }
     }
 
@@ -292,6 +330,7 @@ impl PhiTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::interval::{Agreement, view_correlation};
 
     #[test]
     fn the_table_follows_the_function() {
@@ -319,6 +358,23 @@ mod tests {
         }
         let spread = population.true_field[0] - population.true_field[2];
         assert!((0.05..0.3).contains(&spread));
+    }
+
+    #[test]
+    fn its_correlation_of_views_is_that_of_its_outcomes() {
+        let scenario = Scenario {
+            records: 40_000,
+            ..Scenario::standard()
+        };
+        let population = scenario.sample(2);
+        let mut models = vec![Agreement::default(); 3];
+        for outcome in population.contributors.iter().flatten() {
+            for (model, views) in models.iter_mut().zip(&outcome.correct) {
+                model.add(views);
+            }
+        }
+        let (found, stated) = (view_correlation(&models).unwrap(), scenario.view_correlation());
+        assert!((found - stated).abs() < 0.01, "{found} {stated}");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! and its numbers are checked here.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use fieldmark_fl::schema::{Measurement, RecordOutcome, Schema, SchemaParams, ViewOutcome};
 use fieldmark_ledger::catalogue;
@@ -18,14 +18,15 @@ use fieldmark_protocol::task::Extra;
 use fieldmark_supervisor::{
     Runner, RunnerSpec, RunnerStatus, SupervisorConfig, Tensor, tensor_f32, tensor_texts, tensor_values_f32,
 };
-use serde_json::json;
 
 use crate::handle::NodeHandle;
 
 mod judge;
+mod local;
 mod served;
 
 use judge::Question;
+pub(crate) use local::local;
 
 /// Source records evaluated at a time.
 const CHUNK: usize = 256;
@@ -381,49 +382,4 @@ pub(crate) async fn measure(
     result?;
     let measurement = Measurement::new(&schema, sums).map_err(|e| invalid(&e))?;
     Ok(measurement.values().to_vec())
-}
-
-/// Local scores by model and slice.
-pub(crate) async fn local(
-    node: &NodeHandle,
-    releases: &[RecordId],
-    dataset: &str,
-) -> Result<serde_json::Value, CommandError> {
-    let data = find(node, dataset)?;
-    let counts = Arc::new(Mutex::new((
-        0u64,
-        vec![vec![0u64; data.slices.len()]; releases.len()],
-    )));
-    let extra = Extra::default();
-    let question = Question {
-        slices: &data.slices,
-        extra: &extra,
-    };
-    run(node, releases, &data, &question, |outcomes| {
-        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
-        for outcome in outcomes {
-            counts.0 += 1;
-            for (row, correct) in counts.1.iter_mut().zip(&outcome.correct) {
-                for (cell, hit) in row.iter_mut().zip(correct) {
-                    *cell += u64::from(*hit);
-                }
-            }
-        }
-        Ok(())
-    })
-    .await?;
-    let (records, counts) = counts.lock().unwrap_or_else(PoisonError::into_inner).clone();
-    let mut models = Vec::new();
-    for (id, row) in releases.iter().zip(counts) {
-        let release = release(node, *id)?;
-        // Records that are absent from a slice do not count in it; notes of old have every record everywhere.
-        let present = |at: usize| data.slice_records.get(at).copied().unwrap_or(records);
-        let rate = |(at, count): (usize, u64)| count as f64 / present(at).max(1) as f64;
-        let rates = row.into_iter().enumerate().map(rate);
-        let slices: BTreeMap<&String, f64> = data.slices.iter().zip(rates).collect();
-        let mean = slices.values().sum::<f64>() / slices.len().max(1) as f64;
-        let name = format!("{}@{}", release.name, release.version);
-        models.push(json!({"release": id, "name": name, "score": mean, "slices": slices}));
-    }
-    Ok(json!({"dataset": data.name, "records": records, "models": models}))
 }

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::evaluate::{self, Runners};
 use crate::home::Home;
+use crate::webhook::Authorities;
 
 /// Events kept for a watcher that is slow; older ones are dropped for it.
 pub const EVENTS_MAX: usize = 1024;
@@ -115,6 +116,8 @@ pub struct NodeHandle {
     pub home: Arc<Home>,
     /// The runners.
     pub runners: Arc<Runners>,
+    /// Whose certificates webhooks may show.
+    pub(crate) authorities: Arc<Authorities>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) inputs: mpsc::Sender<Input>,
     pub(crate) events: broadcast::Sender<Event>,
@@ -130,6 +133,7 @@ pub(crate) struct Parts {
     pub(crate) blobs: BlobStore,
     pub(crate) home: Arc<Home>,
     pub(crate) runners: Arc<Runners>,
+    pub(crate) authorities: Arc<Authorities>,
     pub(crate) inputs: mpsc::Sender<Input>,
 }
 
@@ -140,6 +144,7 @@ impl NodeHandle {
             blobs: parts.blobs,
             home: parts.home,
             runners: parts.runners,
+            authorities: parts.authorities,
             counters: Arc::default(),
             inputs: parts.inputs,
             events: broadcast::Sender::new(EVENTS_MAX),

@@ -1,6 +1,7 @@
 //! Starts a node's shells around its machines, and ends them in order.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -22,6 +23,7 @@ use tokio::task::JoinSet;
 use crate::evaluate::{self, Runners};
 use crate::handle::{NodeHandle, Parts, Ready};
 use crate::home::{Home, Role};
+use crate::webhook::Authorities;
 use crate::{core_thread, downloads, http, network, webhook};
 
 /// Evaluations and downloads worked on at a time; others wait.
@@ -44,6 +46,8 @@ pub struct RunOptions {
     pub blobs: Option<SocketAddr>,
     /// Find peers on the local network.
     pub mdns: bool,
+    /// PEM file of further certificate authorities that webhooks are checked against; the config's when absent.
+    pub webhook_ca: Option<PathBuf>,
     /// Run models without isolation. Only for machines whose kernel lacks a layer, and said everywhere.
     pub isolation_off: bool,
 }
@@ -95,6 +99,9 @@ pub enum NodeError {
     /// The data folder cannot be read or written.
     #[error(transparent)]
     Home(#[from] crate::home::HomeError),
+    /// The file of certificate authorities cannot be used.
+    #[error(transparent)]
+    Authorities(#[from] webhook::AuthoritiesError),
 }
 
 fn system(step: &'static str) -> impl Fn(std::io::Error) -> NodeError {
@@ -186,7 +193,13 @@ fn handle(
     if options.isolation_off {
         supervisor.isolation = Isolation::Off;
     }
+    let own = home.config.webhook_ca.as_ref().map(|path| home.path().join(path));
+    let authorities = match options.webhook_ca.clone().or(own) {
+        Some(path) => Authorities::with_file(&path)?,
+        None => Authorities::default(),
+    };
     Ok(NodeHandle::new(Parts {
+        authorities: Arc::new(authorities),
         store: store.reader(),
         blobs: BlobStore::open_with(config)?,
         home: Arc::clone(home),
@@ -426,7 +439,9 @@ async fn dispatch(
 async fn work_on(job: Job, handle: &NodeHandle, endpoint: &BlobEndpoint, slots: &Slots) -> Option<JobResult> {
     // A receiver that is slow to answer holds up no evaluation.
     if let Job::Post(post) = job {
-        return Some(JobResult::Posted(webhook::post(post).await));
+        return Some(JobResult::Posted(
+            webhook::post(post, Arc::clone(&handle.authorities)).await,
+        ));
     }
     let port = matches!(job, Job::Evaluate { .. } | Job::Fetch { .. });
     let of = if port { &slots.ports } else { &slots.pure };

@@ -10,6 +10,7 @@ use fieldmark_fl::budget::RecordSketch;
 use fieldmark_fl::privacy::{Delta, Epsilon, PrivacyError, calibrate};
 use fieldmark_fl::schema::Schema;
 use fieldmark_ledger::{catalogue, identity, tasks};
+use fieldmark_node_core::budgets::SourceBudget;
 use fieldmark_node_core::io::{Command, CommandError, CommandId, Reply};
 use fieldmark_node_core::params::schema_params;
 use fieldmark_protocol::RecordId;
@@ -207,12 +208,14 @@ impl Script {
                     .iter()
                     .position(|h| h.part.role == Role::Company(number))
                     .unwrap_or(0);
-                let (dataset, epsilon) = (ports.dataset(host), self.plan.budget_epsilon);
                 Some(Command::AddDataset {
-                    dataset,
+                    dataset: ports.dataset(host),
                     sketch: RecordSketch::default(),
-                    epsilon,
-                    delta: self.plan.delta,
+                    budget: SourceBudget {
+                        epsilon: self.plan.budget_epsilon,
+                        delta: self.plan.delta,
+                        order: None,
+                    },
                 })
             }
             (Errand::Create, _) => self.create(now, user, hosts, ports)?,

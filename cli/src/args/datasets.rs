@@ -14,7 +14,7 @@ pub(crate) struct Dataset {
 pub(crate) enum DatasetAction {
     /// Tell the node of a dataset; the data stays where it is
     #[command(
-        after_help = "Examples:\n  fieldmark dataset add ward-7.csv --name ward-7 --epsilon 4\n  fieldmark dataset add till.parquet --name till --attributes hour --slice \"night=hour >= 20 or hour < 6\"\n  fieldmark dataset add photos/ --name photos --size 8x8 --channels 1 --severity-of low-light=3,blur=2"
+        after_help = "Examples:\n  fieldmark dataset add ward-7.csv --name ward-7 --epsilon 4\n  fieldmark dataset add lab.csv --name lab --epsilon 4 --order 8\n  fieldmark dataset add till.parquet --name till --attributes hour --slice \"night=hour >= 20 or hour < 6\"\n  fieldmark dataset add photos/ --name photos --size 8x8 --channels 1 --severity-of low-light=3,blur=2"
     )]
     Add(DatasetAdd),
     /// Check a dataset and say what it holds; needs no node
@@ -81,6 +81,9 @@ pub(crate) struct DatasetAdd {
     /// δ of a new source's budget
     #[arg(long, default_value_t = 1e-6)]
     pub(crate) delta: f64,
+    /// Rényi order that a new source's budget is kept at, for ever [default: zCDP, every order at once]
+    #[arg(long, value_name = "ALPHA")]
+    pub(crate) order: Option<f64>,
     #[command(flatten)]
     pub(crate) reading: Reading,
 }

@@ -48,7 +48,11 @@ fn create(global: &Global, path: &Path, out: &Output) -> anyhow::Result<()> {
 fn plan(args: &ChallengePlan, out: &Output) -> anyhow::Result<()> {
     let path = &args.spec.spec;
     let spec = read(path)?;
-    for (name, value) in [("--gap", args.gap), ("--score", args.score)] {
+    for (name, value) in [
+        ("--gap", args.gap),
+        ("--score", args.score),
+        ("--view-correlation", args.view_correlation),
+    ] {
         anyhow::ensure!(
             (0.0..=1.0).contains(&value),
             "{name} is {value}, it must be 0 to 1"
@@ -57,6 +61,7 @@ fn plan(args: &ChallengePlan, out: &Output) -> anyhow::Result<()> {
     let options = PlanOptions {
         score: args.score,
         gap: args.gap,
+        view_correlation: args.view_correlation,
     };
     let plan = spec
         .plan(&options)
@@ -67,7 +72,8 @@ fn plan(args: &ChallengePlan, out: &Output) -> anyhow::Result<()> {
 fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
     format!(
         "{} models, {} slices, ε = {} at δ = {:e}, {} aggregators, {} numbers\n\n{}\n\n{}\n\n{}\n\n\
-         Half-widths of 95% intervals at a score of {:.0} %, each report with {} records. Rank sets and what is told \
+         Half-widths of 95% intervals at a score of {:.0} % and a correlation of {} between views, each report with \
+         {} records. Rank sets and what is told \
          apart assume that models next in rank lie {:.1} points apart.",
         spec.models.len(),
         spec.slices.len(),
@@ -79,6 +85,7 @@ fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
         expected_table(&plan.expected),
         cost_table(&plan.statistics),
         plan.score * 100.0,
+        plan.view_correlation,
         spec.records_max,
         plan.gap * 100.0,
     )

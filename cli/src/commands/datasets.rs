@@ -36,6 +36,7 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
         "source": args.source,
         "epsilon": args.epsilon,
         "delta": args.delta,
+        "order": args.order,
         "reading": options,
     });
     let added = client.post("datasets", &body)?;
@@ -46,11 +47,13 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
         let budget = if added.get("known_source") == Some(&Value::Bool(true)) {
             format!("the budget of source '{}' goes on", field("source"))
         } else {
+            let accounting = args.order.map(|order| format!(", kept at Rényi order {order}"));
             format!(
-                "source '{}' has a new budget of ε = {} at δ = {}",
+                "source '{}' has a new budget of ε = {} at δ = {}{}",
                 field("source"),
                 args.epsilon,
-                args.delta
+                args.delta,
+                accounting.unwrap_or_default()
             )
         };
         let row = match text::number(dataset, "features") {

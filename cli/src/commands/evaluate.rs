@@ -43,8 +43,15 @@ fn scores_text(scores: &Value) -> String {
     let rows: Vec<Vec<String>> = models.iter().map(row).collect();
     let records = text::number(scores, "records");
     let table = text::table(&header, &rows);
+    let agreement = scores.get("view_correlation").and_then(Value::as_f64);
+    let agreement = agreement.map_or_else(String::new, |found| {
+        format!(
+            "\nbeing right on two views of a record correlates by {found:.2}, which \
+             `challenge plan --view-correlation` takes"
+        )
+    });
     format!(
-        "{table}\n\n{records} records of {}; nothing left this machine, no budget was spent",
+        "{table}\n\n{records} records of {}; nothing left this machine, no budget was spent{agreement}",
         text::string(scores, "dataset")
     )
 }

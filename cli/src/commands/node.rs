@@ -30,6 +30,7 @@ pub(crate) fn node(global: &Global, args: &Node, out: &Output) -> anyhow::Result
         pages: args.pages,
         blobs: args.blobs,
         mdns: args.mdns,
+        webhook_ca: args.webhook_ca.clone(),
         isolation_off: args.isolation == IsolationArg::Off,
     };
     let endpoint_of = home.clone();

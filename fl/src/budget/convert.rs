@@ -35,8 +35,8 @@ impl Filter {
     /// `id` gives each charge an id of its own.
     ///
     /// # Errors
-    /// Together they do not fit, one is kept under a relation of which nothing follows, or at one
-    /// Rényi order.
+    /// Together they do not fit, one has charges under a relation of which nothing follows, or is kept at
+    /// one Rényi order, with charges or without.
     pub fn over<'a>(
         &self,
         others: impl Iterator<Item = (&'a str, &'a Self)>,
@@ -44,13 +44,11 @@ impl Filter {
     ) -> Result<Self, BudgetError> {
         let mut whole = self.clone();
         for (name, other) in others {
+            if let Accounting::Renyi(found) = other.accounting() {
+                let kept = self.accounting();
+                return Err(BudgetError::Order { kept, found });
+            }
             for (inner, charge) in other.charges() {
-                if let Accounting::Renyi(found) = other.accounting() {
-                    return Err(BudgetError::Order {
-                        kept: self.accounting(),
-                        found,
-                    });
-                }
                 let id = id(name, inner);
                 let cost = self.cost_under(other.relation(), charge.rho)?;
                 match charge.state {

@@ -5,11 +5,31 @@ use crate::schema::{EntryKind, Schema};
 use libm::sqrt;
 use serde::{Deserialize, Serialize};
 
-/// Correlation assumed between two views of one record, for planning only: about that of real images under
-/// corruptions. Records whose views agree less get narrower intervals than planned.
-const VIEW_CORRELATION: f64 = 0.5;
+/// Correlation assumed between two views of one record unless something better is known: about that of real
+/// images under corruptions. Records whose views agree less get narrower intervals than planned.
+pub const VIEW_CORRELATION: f64 = 0.5;
 /// Correlation assumed between two models' scores on one record, for planning only.
 const MODEL_CORRELATION: f64 = 0.5;
+
+/// What a plan assumes of scores.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Typical {
+    /// A typical score, 0 to 1. Default: 0.8.
+    pub score: f64,
+    /// Mean correlation, 0 to 1, between being right on one view of a record and on another: 0 where the
+    /// views of a record are as good as independent records, 1 where they are all right or all wrong.
+    /// Default: [`VIEW_CORRELATION`]. [`super::view_correlation`] estimates it from outcomes.
+    pub view_correlation: f64,
+}
+
+impl Default for Typical {
+    fn default() -> Self {
+        Self {
+            score: 0.8,
+            view_correlation: VIEW_CORRELATION,
+        }
+    }
+}
 
 /// Half the width of a 95% interval, in parts of 1 (0.03 is three points).
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,17 +53,18 @@ pub struct Expected {
     pub difference: HalfWidth,
 }
 
-/// The half widths to expect from `records` records in all, if models score about `score`.
+/// The half widths to expect from `records` records in all, if scores are as `typical` says.
 ///
-/// Planning assumes a correlation of one half between the views of a record, and between two
-/// models on it; without paired statistics the worst case, as the intervals then do. With so few
-/// records that a score will not be estimable the numbers exceed 1.
+/// With paired statistics the mean of S views that correlate by ρ has 1/S + ρ·(S − 1)/S of the variance of
+/// one, and two models correlate by one half on a record; without them the worst case is planned for, as the
+/// intervals then assume it, whatever ρ. With so few records that a score will not be estimable the numbers
+/// exceed 1.
 pub fn expected_half_width(
     schema: &Schema,
     sigma_squared: u64,
     aggregators: u8,
     records: u64,
-    score: f64,
+    typical: &Typical,
 ) -> Expected {
     let weight_of = |kind| {
         let at = schema.position(kind).and_then(|at| schema.entries().get(at));
@@ -53,12 +74,13 @@ pub fn expected_half_width(
     let count = weight_of(EntryKind::Records);
     let correct = weight_of(EntryKind::Correct { model: 0, slice: 0 });
     let (n, slices) = ((records as f64).max(1.0), schema.slices() as f64);
-    let theta = score.clamp(0.0, 1.0) - 0.5;
+    let theta = typical.score.clamp(0.0, 1.0) - 0.5;
     let bernoulli = 0.25 - theta * theta;
     let through_count = theta * theta * noise / (count * count);
     let cell = noise / (4.0 * correct * correct);
     let (fraction, difference) = if schema.params().statistics.paired || schema.slices() == 1 {
-        let fraction = (1.0 + (slices - 1.0) * VIEW_CORRELATION) / slices;
+        let correlation = typical.view_correlation.clamp(0.0, 1.0);
+        let fraction = (1.0 + (slices - 1.0) * correlation) / slices;
         (fraction, 2.0 * (1.0 - MODEL_CORRELATION) * fraction * bernoulli)
     } else {
         (1.0, 4.0 * bernoulli)
@@ -82,6 +104,10 @@ mod tests {
     use crate::schema::{SchemaParams, Statistics};
 
     fn standard(paired: bool) -> Expected {
+        correlated(paired, VIEW_CORRELATION)
+    }
+
+    fn correlated(paired: bool, view_correlation: f64) -> Expected {
         let statistics = Statistics {
             paired,
             calibration: false,
@@ -95,8 +121,12 @@ mod tests {
         })
         .unwrap();
         let (epsilon, delta) = (Epsilon::new(2.0).unwrap(), Delta::new(1e-6).unwrap());
+        let typical = Typical {
+            view_correlation,
+            ..Typical::default()
+        };
         let scale = calibrate(schema.l2_sensitivity_squared(), epsilon, delta).unwrap();
-        expected_half_width(&schema, scale.sigma_squared, 3, 1_200, 0.8)
+        expected_half_width(&schema, scale.sigma_squared, 3, 1_200, &typical)
     }
 
     #[test]
@@ -105,6 +135,19 @@ mod tests {
         assert!(expected.field.total < 0.03, "{expected:?}");
         assert!(expected.slice.total < 0.04, "{expected:?}");
         assert!(expected.field.noise < expected.field.sampling);
+    }
+
+    #[test]
+    fn views_that_agree_less_say_more() {
+        let [less, more] = [0.2, 0.8].map(|correlation| correlated(true, correlation));
+        assert!(
+            less.field.sampling < more.field.sampling && less.difference.sampling < more.difference.sampling
+        );
+        assert_eq!(less.slice, more.slice);
+        // Views that always agree are one view; unpaired intervals assume just that.
+        let same = correlated(true, 1.0);
+        assert!((same.field.sampling - same.slice.sampling).abs() < 1e-12);
+        assert_eq!(correlated(false, 0.2), correlated(false, 0.8));
     }
 
     #[test]

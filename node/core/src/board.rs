@@ -413,7 +413,9 @@ fn expectation(task: &Task, schema: &Schema) -> Expectation {
     };
     let records = reports.saturating_mul(u64::from(task.statistics.records_max));
     let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
-    let width = interval::expected_half_width(schema, task.privacy.sigma_squared, aggregators, records, 0.8);
+    let typical = interval::Typical::default();
+    let width =
+        interval::expected_half_width(schema, task.privacy.sigma_squared, aggregators, records, &typical);
     let fixed = |value: f64| Fixed(Micro::from_f64(value));
     Expectation {
         records,

@@ -8,7 +8,7 @@
 //! Nothing here knows the time, so clocks that jump change nothing. A budget written by a newer
 //! program ends the node with an error that says so; nothing is spent then.
 
-use fieldmark_fl::budget::{BudgetError, ChargeId, ChargeState, DecodeError, Filter};
+use fieldmark_fl::budget::{Accounting, BudgetError, ChargeId, ChargeState, DecodeError, Filter, Order};
 use fieldmark_fl::privacy::{Delta, EPSILON_MAX, Epsilon, Relation, Rho};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
@@ -20,6 +20,70 @@ use crate::io::{CommandError, Reply};
 
 /// Key of the organisation's promise: names of sources start with a letter or digit.
 const ORGANISATION: &[u8] = b"\0organisation";
+
+/// The promise of a new data source's budget. It is checked when the source is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SourceBudget {
+    /// ε, above 0 and at most 100.
+    pub epsilon: f64,
+    /// δ, above 0 and below 1.
+    pub delta: f64,
+    /// The Rényi order that losses are added up at, above 1 and at most 10⁶; `None` for zCDP, which holds at
+    /// every order. It is fixed when the source is made.
+    pub order: Option<f64>,
+}
+
+impl SourceBudget {
+    fn accounting(&self) -> Result<Accounting, CommandError> {
+        let order = self.order.map(Order::new).transpose();
+        let order = order.map_err(|error| CommandError::new("invalid", error.to_string()))?;
+        Ok(order.map_or(Accounting::Zcdp, Accounting::Renyi))
+    }
+
+    /// The filter of a new source.
+    fn filter(&self) -> Result<Filter, CommandError> {
+        let invalid = |error: String| CommandError::new("invalid", error);
+        let accounting = self.accounting()?;
+        let epsilon = Epsilon::new(self.epsilon).map_err(|e| invalid(e.to_string()))?;
+        let delta = Delta::new(self.delta).map_err(|e| invalid(e.to_string()))?;
+        let relation = Relation::AddOrRemoveOneRecord;
+        Filter::with_accounting(relation, accounting, epsilon, delta).map_err(|error| match accounting {
+            Accounting::Renyi(order) => invalid(format!(
+                "order {order} leaves nothing of epsilon {} at delta {:e}: choose a higher order, or none",
+                self.epsilon, self.delta
+            )),
+            _ => invalid(error.to_string()),
+        })
+    }
+}
+
+/// The filter that a source has or gets, and whether it is there already.
+pub(crate) fn of_source(
+    store: &dyn Read,
+    source: &str,
+    budget: &SourceBudget,
+) -> Result<Result<(Filter, bool), CommandError>, StoreError> {
+    let accounting = match budget.accounting() {
+        Ok(accounting) => accounting,
+        Err(error) => return Ok(Err(error)),
+    };
+    if let Some(known) = filter(store, source)? {
+        if budget.order.is_some() && known.accounting() != accounting {
+            let message = format!(
+                "the budget of source '{source}' is kept {}, which was fixed when it was made; leave --order away",
+                known.accounting()
+            );
+            return Ok(Err(CommandError::new("conflict", message)));
+        }
+        return Ok(Ok((known, true)));
+    }
+    if budget.order.is_some() && organisation_promise(store)?.is_some() {
+        let message = "the organisation's budget adds up zCDP, which a source at one order cannot be added to; \
+                       leave --order away";
+        return Ok(Err(CommandError::new("conflict", message)));
+    }
+    Ok(budget.filter().map(|fresh| (fresh, false)))
+}
 
 /// What a budget has spent and may spend. Sums are in ρ, which adds up; ε does not.
 #[derive(Debug, Clone, PartialEq, Serialize)]

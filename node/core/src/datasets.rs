@@ -6,12 +6,11 @@
 //! sketch of all records ever added to it, under a key that no dataset can have:
 //! `0x01 ‖ name of the source`.
 
-use fieldmark_fl::budget::{DecodeError, Filter, RecordSketch};
-use fieldmark_fl::privacy::{Delta, Epsilon, Relation};
+use fieldmark_fl::budget::{DecodeError, RecordSketch};
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::text;
 
-use crate::budgets;
+use crate::budgets::{self, SourceBudget};
 use crate::context::Context;
 use crate::io::{CommandError, Dataset, Reply};
 
@@ -50,7 +49,7 @@ pub(crate) fn add(
     ctx: &mut Context<'_>,
     dataset: &Dataset,
     sketch: &RecordSketch,
-    promise: (f64, f64),
+    budget: &SourceBudget,
 ) -> Result<Result<Reply, CommandError>, StoreError> {
     for (what, name) in [
         ("the dataset's name", &dataset.name),
@@ -83,17 +82,13 @@ pub(crate) fn add(
         Ok(None) => dataset,
         Err(error) => return Ok(Err(error)),
     };
-    let known_source = budgets::filter(&ctx.view, &dataset.source)?.is_some();
+    let (filter, known_source) = match budgets::of_source(&ctx.view, &dataset.source, budget)? {
+        Ok(found) => found,
+        Err(error) => return Ok(Err(error)),
+    };
     let mut batch = Batch::new();
     if !known_source {
-        let (epsilon, delta) = promise;
-        let parts = Epsilon::new(epsilon).and_then(|e| Ok((e, Delta::new(delta)?)));
-        let new = match parts.map(|(e, d)| Filter::new(Relation::AddOrRemoveOneRecord, e, d)) {
-            Ok(Ok(new)) => new,
-            Ok(Err(error)) => return Ok(Err(CommandError::new("invalid", error.to_string()))),
-            Err(error) => return Ok(Err(CommandError::new("invalid", error.to_string()))),
-        };
-        budgets::put_filter(&mut batch, &dataset.source, &new);
+        budgets::put_filter(&mut batch, &dataset.source, &filter);
     }
     if !sketch.is_empty() {
         let mut whole = self::sketch(&ctx.view, &dataset.source)?;

@@ -21,6 +21,7 @@ use fieldmark_protocol::{PublicKey, RecordId, ServedId};
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::Blobs;
+use crate::budgets::SourceBudget;
 use crate::context::Context;
 use crate::contributor::Contributor;
 use crate::io::{CommandError, Dataset, Event, Reply};
@@ -186,7 +187,7 @@ impl Feedback {
         &mut self,
         ctx: &mut Context<'_>,
         task: RecordId,
-        budget: (f64, f64),
+        budget: &SourceBudget,
     ) -> Result<Result<Reply, CommandError>, StoreError> {
         let Some(view) = tasks::task(&ctx.view, &task)? else {
             let message = format!("no task {} is known here", task.short());

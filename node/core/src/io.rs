@@ -16,6 +16,7 @@ use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_protocol::{PublicKey, RecordId, ReportId, ServedId};
 use serde::{Deserialize, Serialize};
 
+use crate::budgets::SourceBudget;
 use crate::compute::{Job, JobResult};
 use crate::news::item::News;
 use crate::served::prediction::{Answer, Prediction};
@@ -207,9 +208,7 @@ pub enum Command {
         /// A sketch of its records, by which copies are found.
         sketch: RecordSketch,
         /// The privacy filter of a new source; a known source keeps its own.
-        epsilon: f64,
-        /// δ of the same filter.
-        delta: f64,
+        budget: SourceBudget,
     },
     /// Set the organisation's own budget over all data sources.
     LimitBudget {

@@ -13,6 +13,7 @@ use rand_core::SeedableRng;
 use crate::addresses;
 use crate::author;
 use crate::blobs::Blobs;
+use crate::budgets::SourceBudget;
 use crate::compute::JobResult;
 use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
@@ -269,9 +270,8 @@ impl Parts<'_> {
             Command::AddDataset {
                 dataset,
                 sketch,
-                epsilon,
-                delta,
-            } => crate::datasets::add(ctx, &dataset, &sketch, (epsilon, delta))?,
+                budget,
+            } => crate::datasets::add(ctx, &dataset, &sketch, &budget)?,
             Command::LimitBudget {
                 epsilon,
                 delta,
@@ -297,7 +297,15 @@ impl Parts<'_> {
                 local,
             } => crate::served::label(ctx, request_id, label, local)?,
             Command::Forget { before_ms } => crate::served::forget(ctx, before_ms)?,
-            Command::Enrol { task, epsilon, delta } => self.feedback.enrol(ctx, task, (epsilon, delta))?,
+            Command::Enrol { task, epsilon, delta } => {
+                let order = None;
+                let budget = SourceBudget {
+                    epsilon,
+                    delta,
+                    order,
+                };
+                self.feedback.enrol(ctx, task, &budget)?
+            }
             Command::Trust(trust) => {
                 ctx.shared.policy.trust = trust;
                 self.subscriptions.look_again();

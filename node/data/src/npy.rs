@@ -139,34 +139,32 @@ impl Header {
 
     /// The values as numbers.
     pub(crate) fn numbers(&self, source: &mut impl Read, limit: u64) -> Result<Vec<f64>, NpyError> {
-        if matches!(self.kind, Kind::Bytes | Kind::Text) {
+        if self.is_text() {
             return Err(NpyError::Type("text".to_owned()));
         }
-        self.values(source, limit, |bytes| self.number(bytes))
-    }
-
-    /// The values as text; integers are written in decimal.
-    pub(crate) fn texts(&self, source: &mut impl Read, limit: u64) -> Result<Vec<String>, NpyError> {
-        if self.kind == Kind::Float {
-            return Err(NpyError::Type("floating point".to_owned()));
-        }
-        self.values(source, limit, |bytes| self.text(bytes))
-    }
-
-    fn values<T>(
-        &self,
-        source: &mut impl Read,
-        limit: u64,
-        read: impl Fn(&[u8]) -> T,
-    ) -> Result<Vec<T>, NpyError> {
         let count = self.count(limit)?;
         let mut item = vec![0; self.item_bytes];
         let mut values = Vec::new();
         for _ in 0..count {
             source.read_exact(&mut item)?;
-            values.push(read(&item));
+            values.push(self.number(&item));
         }
         Ok(values)
+    }
+
+    /// Bytes of one value, at least one.
+    pub(crate) fn item_bytes(&self) -> usize {
+        self.item_bytes
+    }
+
+    /// Whether values are floating-point numbers.
+    pub(crate) fn is_float(&self) -> bool {
+        self.kind == Kind::Float
+    }
+
+    /// Whether values are texts.
+    pub(crate) fn is_text(&self) -> bool {
+        matches!(self.kind, Kind::Bytes | Kind::Text)
     }
 
     /// An integer of up to eight bytes, sign-extended where signed.
@@ -182,11 +180,12 @@ impl Header {
         if negative { value - (1 << bits) } else { value }
     }
 
+    /// A value as a number; meaningless for texts.
     #[expect(
         clippy::cast_precision_loss,
         reason = "integers above 2^53 are rounded, as in NumPy"
     )]
-    fn number(&self, bytes: &[u8]) -> f64 {
+    pub(crate) fn number(&self, bytes: &[u8]) -> f64 {
         if self.kind != Kind::Float {
             return self.integer(bytes) as f64;
         }
@@ -197,7 +196,8 @@ impl Header {
         }
     }
 
-    fn text(&self, bytes: &[u8]) -> String {
+    /// A value as text; integers are written in decimal.
+    pub(crate) fn text(&self, bytes: &[u8]) -> String {
         match self.kind {
             Kind::Bytes => String::from_utf8_lossy(bytes).trim_end_matches('\0').to_owned(),
             Kind::Text => {
@@ -263,6 +263,13 @@ mod tests {
         Header::read(source)?.numbers(source, 1000)
     }
 
+    fn texts(bytes: &[u8]) -> Vec<String> {
+        let source = &mut &*bytes;
+        let header = Header::read(source).unwrap();
+        let items = source.chunks_exact(header.item_bytes());
+        items.map(|item| header.text(item)).collect()
+    }
+
     #[test]
     fn numbers_of_every_width_and_order_are_read() {
         let bytes: Vec<u8> = [1.5_f32, -2.0].iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -284,18 +291,13 @@ mod tests {
     #[test]
     fn texts_are_read_without_their_padding() {
         let bytes = array("|S4", "(2,)", b"ab\0\0abcd");
-        let source = &mut bytes.as_slice();
-        assert_eq!(
-            Header::read(source).unwrap().texts(source, 100).unwrap(),
-            ["ab", "abcd"]
-        );
+        assert_eq!(texts(&bytes), ["ab", "abcd"]);
         let letters: Vec<u8> = ['é', '\0']
             .iter()
             .flat_map(|c| u32::from(*c).to_le_bytes())
             .collect();
         let bytes = array("<U2", "(1,)", &letters);
-        let source = &mut bytes.as_slice();
-        assert_eq!(Header::read(source).unwrap().texts(source, 100).unwrap(), ["é"]);
+        assert_eq!(texts(&bytes), ["é"]);
     }
 
     #[test]
@@ -324,5 +326,7 @@ mod tests {
             numbers(&array("<f8", "(-1,)", b"")),
             Err(NpyError::Header(_))
         ));
+        let endless = array("<f8", "(99999999999999999999,)", b"");
+        assert!(matches!(numbers(&endless), Err(NpyError::Header(_))));
     }
 }

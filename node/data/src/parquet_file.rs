@@ -1,7 +1,7 @@
 //! Parquet files of flat columns, read in batches by the crate's column readers.
 //!
 //! Memory holds one batch and one page of each column. Nested columns, decimals and fixed-size bytes are
-//! refused, and so are the codecs that would bring C into the build (zstd, brotli).
+//! refused, and so is brotli.
 
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
@@ -90,6 +90,7 @@ fn compressions_are_read(path: &Path, reader: &SerializedFileReader<File>) -> Re
                     | Compression::GZIP(_)
                     | Compression::LZ4
                     | Compression::LZ4_RAW
+                    | Compression::ZSTD(_)
             )
         });
         if let Some(column) = foreign {
@@ -101,7 +102,7 @@ fn compressions_are_read(path: &Path, reader: &SerializedFileReader<File>) -> Re
             return Err(broken(
                 path,
                 detail,
-                "write it with compression snappy, lz4, gzip or none",
+                "write it with compression snappy, zstd, lz4, gzip or none",
             ));
         }
     }

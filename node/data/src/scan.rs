@@ -3,7 +3,6 @@
 //! Memory does not grow with the rows: what must be compared over the whole file (rows of one record,
 //! records that are the same) goes as small entries through [`crate::sort`].
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,13 +10,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::csv_file::io_error;
 use crate::derive::{self, Rules};
-use crate::error::{DataError, Place, shortened};
+use crate::error::{DataError, Place};
 use crate::file::Rows;
 use crate::options::ReadOptions;
 use crate::profile::{Profile, Profiler};
 use crate::row::{Row, first};
 use crate::sort::{Sorted, Sorter};
 use crate::source::TargetKind;
+
+mod entry;
+mod explain;
+mod grouped;
+
+use entry::{CONTENT, ENTRY, Entry, Names};
+use explain::explained;
+use grouped::{Grouped, identical};
 
 /// Most rows of a file.
 pub const ROWS_MAX: u64 = 50_000_000;
@@ -73,12 +80,6 @@ pub(crate) struct Scanned {
     sort_bytes: usize,
 }
 
-/// Record id's hash (16), row (8), place (8), slice (2), shared hash (8), conditions (8), label (2),
-/// group (2).
-const ENTRY: usize = 54;
-/// Content hash (16), slice (2), record id's hash (16).
-const CONTENT: usize = 34;
-
 impl Scanned {
     /// The rows in the order of their records' first rows; `None` when that is the file's own order.
     pub(crate) fn order(&self) -> Option<io::Result<Sorted<16>>> {
@@ -102,91 +103,6 @@ impl Scanned {
             order.finish()
         };
         Some(order())
-    }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
-    id: [u8; 16],
-    row: u64,
-    place: u64,
-    slice: u16,
-    shared: [u8; 8],
-    rules: u64,
-    label: u16,
-    group: u16,
-}
-
-impl Entry {
-    fn encode(&self) -> [u8; ENTRY] {
-        let mut out = [0; ENTRY];
-        let parts = self.id.iter().copied();
-        let parts = parts
-            .chain(self.row.to_be_bytes())
-            .chain(self.place.to_be_bytes());
-        let parts = parts.chain(self.slice.to_be_bytes()).chain(self.shared);
-        let parts = parts
-            .chain(self.rules.to_be_bytes())
-            .chain(self.label.to_be_bytes());
-        out.iter_mut()
-            .zip(parts.chain(self.group.to_be_bytes()))
-            .for_each(|(byte, part)| *byte = part);
-        out
-    }
-
-    fn decode(bytes: &[u8; ENTRY]) -> Self {
-        let mut left = bytes.as_slice();
-        Self {
-            id: taken(&mut left),
-            row: u64::from_be_bytes(taken(&mut left)),
-            place: u64::from_be_bytes(taken(&mut left)),
-            slice: u16::from_be_bytes(taken(&mut left)),
-            shared: taken(&mut left),
-            rules: u64::from_be_bytes(taken(&mut left)),
-            label: u16::from_be_bytes(taken(&mut left)),
-            group: u16::from_be_bytes(taken(&mut left)),
-        }
-    }
-}
-
-fn taken<const N: usize>(left: &mut &[u8]) -> [u8; N] {
-    let (head, tail) = left.split_first_chunk::<N>().unwrap_or((&[0; N], &[]));
-    *left = tail;
-    *head
-}
-
-/// Texts with numbers, in the order in which they were found.
-#[derive(Debug, Default)]
-struct Names {
-    numbers: BTreeMap<String, u16>,
-    names: Vec<String>,
-}
-
-impl Names {
-    /// The number of a text; `None` when it would be one more than `limit`.
-    fn number(&mut self, text: &str, limit: usize) -> Option<u16> {
-        if let Some(number) = self.numbers.get(text) {
-            return Some(*number);
-        }
-        let number = u16::try_from(self.names.len())
-            .ok()
-            .filter(|_| self.names.len() < limit)?;
-        self.numbers.insert(text.to_owned(), number);
-        self.names.push(text.to_owned());
-        Some(number)
-    }
-
-    fn sorted(&self) -> Vec<String> {
-        self.numbers.keys().cloned().collect()
-    }
-
-    /// Counts by number as counts by name, sorted.
-    fn counted(&self, counts: &BTreeMap<u16, u64>) -> BTreeMap<String, u64> {
-        let count = |number: &u16| counts.get(number).copied().unwrap_or(0);
-        self.numbers
-            .iter()
-            .map(|(name, number)| (name.clone(), count(number)))
-            .collect()
     }
 }
 
@@ -433,173 +349,5 @@ impl Scan {
             image: rows.image(),
             version,
         })
-    }
-}
-
-/// Two rows of a record that do not go together.
-#[derive(Debug)]
-struct Problem {
-    place: u64,
-    first: u64,
-    row: u64,
-    first_row: u64,
-    /// The slice that is there twice; `None`: they differ in what they should share.
-    slice: Option<u16>,
-}
-
-/// What the entries tell, record by record.
-#[derive(Debug, Default)]
-struct Grouped {
-    records: u64,
-    slices: BTreeMap<u16, u64>,
-    labels: BTreeMap<u16, u64>,
-    groups: BTreeMap<u16, u64>,
-    rules: Vec<u64>,
-    problems: Vec<Problem>,
-    problem_count: u64,
-}
-
-impl Grouped {
-    fn of(sorted: &Sorted<ENTRY>) -> io::Result<Self> {
-        let mut grouped = Self {
-            rules: vec![0; 64],
-            ..Self::default()
-        };
-        let mut record: Option<(Entry, BTreeMap<u16, Entry>, u64)> = None;
-        for entry in sorted.iter()? {
-            let entry = Entry::decode(&entry?);
-            match &mut record {
-                Some((first, slices, rules)) if first.id == entry.id => {
-                    *rules |= entry.rules;
-                    let before = slices.get(&entry.slice).copied();
-                    if before.is_some() || first.shared != entry.shared {
-                        grouped.problem(&entry, before.as_ref().unwrap_or(first), before.is_some());
-                    }
-                    slices.entry(entry.slice).or_insert(entry);
-                }
-                _ => {
-                    grouped.close(record.take());
-                    record = Some((entry, BTreeMap::from([(entry.slice, entry)]), entry.rules));
-                }
-            }
-        }
-        grouped.close(record);
-        Ok(grouped)
-    }
-
-    fn problem(&mut self, entry: &Entry, first: &Entry, twice: bool) {
-        self.problem_count += 1;
-        if self.problems.len() < ERRORS_MAX {
-            self.problems.push(Problem {
-                place: entry.place,
-                first: first.place,
-                row: entry.row,
-                first_row: first.row,
-                slice: twice.then_some(entry.slice),
-            });
-        }
-    }
-
-    fn close(&mut self, record: Option<(Entry, BTreeMap<u16, Entry>, u64)>) {
-        let Some((first, slices, rules)) = record else {
-            return;
-        };
-        self.records += 1;
-        *self.labels.entry(first.label).or_default() += 1;
-        *self.groups.entry(first.group).or_default() += 1;
-        for slice in slices.into_keys() {
-            *self.slices.entry(slice).or_default() += 1;
-        }
-        for (at, count) in self.rules.iter_mut().enumerate() {
-            *count += rules >> at & 1;
-        }
-    }
-}
-
-/// Records whose view in a slice is the same as an earlier record's, with the same label.
-fn identical(sorted: &Sorted<CONTENT>) -> io::Result<u64> {
-    let mut copies = BTreeSet::new();
-    let (mut count, mut before) = (0, None::<[u8; CONTENT]>);
-    for entry in sorted.iter()? {
-        let entry = entry?;
-        let same = before.is_some_and(|b| b.first_chunk::<18>() == entry.first_chunk::<18>() && b != entry);
-        let id: Option<[u8; 16]> = entry.last_chunk().copied();
-        // A record counts once however many of its views are copies; beyond the limit, once a view.
-        if same && (copies.len() >= LABELS_MAX || copies.insert(id)) {
-            count += 1;
-        }
-        before = Some(entry);
-    }
-    Ok(count)
-}
-
-/// Fills the errors about two rows with what the rows say, which takes another pass.
-fn explained(
-    mut errors: Vec<DataError>,
-    found: &[(u64, u64)],
-    path: &Path,
-    options: &ReadOptions,
-) -> Result<Vec<DataError>, DataError> {
-    if found.is_empty() {
-        return Ok(errors);
-    }
-    let wanted: BTreeSet<u64> = found.iter().flat_map(|(row, first)| [*row, *first]).collect();
-    let rows = crate::file::rows_at(path, options, &wanted)?;
-    let mut found = found.iter();
-    for error in &mut errors {
-        let DataError::Duplicate {
-            place,
-            first,
-            record,
-            slice,
-            ..
-        } = error
-        else {
-            continue;
-        };
-        let pair = found
-            .next()
-            .and_then(|(row, first)| Some((rows.get(row)?, rows.get(first)?)));
-        let Some((later, earlier)) = pair else {
-            continue;
-        };
-        *record = shortened(&later.record_id);
-        if slice.is_empty() {
-            let (column, found, expected) = difference(later, earlier);
-            *error = DataError::Label {
-                path: path.to_owned(),
-                place: *place,
-                first: *first,
-                record: shortened(&later.record_id).into(),
-                column,
-                found: found.into(),
-                expected: expected.into(),
-            };
-        }
-    }
-    Ok(errors)
-}
-
-fn difference(later: &Row, earlier: &Row) -> (Box<str>, String, String) {
-    let text = |value: Option<&String>| value.map(|v| shortened(v)).unwrap_or_default();
-    if later.target != earlier.target {
-        let of = |row: &Row| shortened(&row.target.to_string());
-        return ("label".into(), of(later), of(earlier));
-    }
-    if later.group != earlier.group {
-        return (
-            "group".into(),
-            text(later.group.as_ref()),
-            text(earlier.group.as_ref()),
-        );
-    }
-    let mut pairs = later.attributes.iter().zip(&earlier.attributes).enumerate();
-    match pairs.find(|(_, (a, b))| a != b) {
-        Some((at, (a, b))) => (
-            format!("attribute {}", at + 1).into(),
-            text(a.as_ref()),
-            text(b.as_ref()),
-        ),
-        None => ("label".into(), String::new(), String::new()),
     }
 }

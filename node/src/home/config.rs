@@ -1,7 +1,7 @@
 //! `config.toml`: a node's settings and the format version of its data folder.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use fieldmark_node_core::served::Keeping;
 use fieldmark_node_core::served::draw::Rate;
@@ -88,6 +88,10 @@ pub struct Config {
     /// Most source records that a report to such a task may count. Default: a million.
     #[serde(default = "default_records")]
     pub records_max: u32,
+    /// PEM file of certificate authorities that webhooks over https are checked against beside the system's;
+    /// relative to the data folder. Default: none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_ca: Option<PathBuf>,
     /// What becomes of the predictions it serves.
     #[serde(default)]
     pub serving: Serving,
@@ -182,6 +186,7 @@ impl Config {
             epsilon_max: default_epsilon(),
             delta_max: default_delta(),
             records_max: default_records(),
+            webhook_ca: None,
             serving: Serving::default(),
         }
     }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
+use fieldmark_node_core::budgets::SourceBudget;
 use fieldmark_node_core::datasets;
 use fieldmark_node_core::io::{Command, Dataset, Reply};
 use fieldmark_node_data::{ImageShape, Profile, ReadOptions};
@@ -44,6 +45,8 @@ pub(super) struct Add {
     source: Option<String>,
     epsilon: Option<f64>,
     delta: Option<f64>,
+    /// The Rényi order of a new source's budget; zCDP by default.
+    order: Option<f64>,
     /// How it is read.
     #[serde(default)]
     reading: ReadOptions,
@@ -67,7 +70,11 @@ pub(super) async fn add(
     if !add.path.is_absolute() {
         return Err(Failure::invalid("'path' must be an absolute path"));
     }
-    let (epsilon, delta) = (add.epsilon.unwrap_or(EPSILON), add.delta.unwrap_or(DELTA));
+    let budget = SourceBudget {
+        epsilon: add.epsilon.unwrap_or(EPSILON),
+        delta: add.delta.unwrap_or(DELTA),
+        order: add.order,
+    };
     let secret = handle.home.dataset_secret;
     let (dataset, sketch, profile) = super::blocking(move || {
         let file = fieldmark_node_data::open_with(&add.path, &add.reading)?;
@@ -104,8 +111,7 @@ pub(super) async fn add(
     let command = Command::AddDataset {
         dataset: dataset.clone(),
         sketch,
-        epsilon,
-        delta,
+        budget,
     };
     let Reply::DatasetAdded { known_source } = handle.command(command).await? else {
         return Err(super::models::unexpected());

@@ -119,6 +119,24 @@ fn the_limit_is_raised_on_purpose_and_never_below_what_is_spent() {
 }
 
 #[test]
+fn no_limit_is_set_over_a_source_at_one_order() {
+    let mut store = store();
+    let order = Accounting::Renyi(Order::new(8.0).unwrap());
+    let (epsilon, delta) = (Epsilon::new(4.0).unwrap(), Delta::new(1e-6).unwrap());
+    put(
+        &mut store,
+        "ward",
+        &Filter::with_accounting(KIND, order, epsilon, delta).unwrap(),
+    );
+    let error = limit(&mut store, 1, 8.0, false).unwrap_err();
+    assert!(
+        error.code == "budget" && error.message.contains("order 8"),
+        "{error}"
+    );
+    assert_eq!(organisation_budget(&store).unwrap(), None);
+}
+
+#[test]
 fn a_limit_set_late_counts_what_was_spent_before() {
     let mut store = store();
     let filter = charged(&store, "lab", [1; 32], KIND, fresh(2.0).limit())

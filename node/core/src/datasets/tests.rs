@@ -1,5 +1,7 @@
 //! Tests of datasets: versions, copies and their shared budget.
 
+use fieldmark_fl::budget::Filter;
+use fieldmark_fl::privacy::{Delta, Epsilon, Relation, Rho};
 use fieldmark_fl::seal;
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_protocol::SecretKey;
@@ -16,6 +18,16 @@ fn add_now(
     name: &str,
     source: &str,
     records: std::ops::Range<u32>,
+) -> Result<String, CommandError> {
+    add_at_order(store, name, source, records, None)
+}
+
+fn add_at_order(
+    store: &mut MemoryStore,
+    name: &str,
+    source: &str,
+    records: std::ops::Range<u32>,
+    order: Option<f64>,
 ) -> Result<String, CommandError> {
     let (hpke, hpke_public) = seal::keypair(&[1; 32]);
     let keys = Keys {
@@ -36,7 +48,12 @@ fn add_now(
         ..Dataset::default()
     };
     let mut ctx = Context::new(1, store, &mut shared);
-    let result = add(&mut ctx, &dataset, &sketch, (4.0, 1e-6)).unwrap();
+    let budget = SourceBudget {
+        epsilon: 4.0,
+        delta: 1e-6,
+        order,
+    };
+    let result = add(&mut ctx, &dataset, &sketch, &budget).unwrap();
     drop(ctx);
     for output in shared.outputs {
         if let Output::Persist(batch) = output {
@@ -75,4 +92,87 @@ fn data_of_two_budgets_is_refused_with_the_fix() {
     let error = add_now(&mut store, "c", "lab", 50..250).unwrap_err();
     assert!(error.message.contains("'ward'"), "{error}");
     assert_eq!(dataset(&store, "c").unwrap(), None);
+}
+
+#[test]
+fn a_source_at_one_order_keeps_it_over_restarts_and_spends_no_more_than_it_promises() {
+    let mut store = MemoryStore::default();
+    add_at_order(&mut store, "july", "ward", 0..100, Some(8.0)).unwrap();
+    let view = &budgets::budgets(&store).unwrap()[0];
+    assert!(
+        view.accounting.contains("Rényi DP of order 8"),
+        "{}",
+        view.accounting
+    );
+    let kind = Relation::AddOrRemoveOneRecord;
+    let charge =
+        |store: &MemoryStore, id: u8, rho: Rho| budgets::charged(store, "ward", [id; 32], kind, rho).unwrap();
+    let limit = budgets::filter(&store, "ward").unwrap().unwrap().limit();
+    let most = Rho::from_units(limit.units() / 2 + 1);
+    // What a restart reads is what was written.
+    let charged = charge(&store, 1, most).unwrap();
+    let mut batch = Batch::new();
+    budgets::put_filter(&mut batch, "ward", &charged);
+    store.commit(&batch).unwrap();
+    assert_eq!(budgets::filter(&store, "ward").unwrap().unwrap(), charged);
+    let error = charge(&store, 2, most).unwrap_err();
+    assert!(
+        error.code == "budget" && error.message.contains("remains"),
+        "{error}"
+    );
+    // New versions go on with it, with the order or without; another order is refused.
+    assert_eq!(add_now(&mut store, "august", "ward", 0..120).unwrap(), "ward");
+    add_at_order(&mut store, "august", "ward", 0..121, Some(8.0)).unwrap();
+    for other in [4.0, 8.000_001] {
+        let error = add_at_order(&mut store, "august", "ward", 0..122, Some(other)).unwrap_err();
+        assert!(
+            error.code == "conflict" && error.message.contains("order 8"),
+            "{error}"
+        );
+    }
+    assert_eq!(budgets::budgets(&store).unwrap()[0].charges, 1);
+}
+
+#[test]
+fn orders_that_keep_no_promise_are_refused() {
+    let mut store = MemoryStore::default();
+    for (order, words) in [
+        (1.0, "must be above 1"),
+        (f64::NAN, "must be above 1"),
+        (1e7, "at most 1000000"),
+        (2.0, "order 2 leaves nothing of epsilon 4 at delta 1e-6"),
+    ] {
+        let error = add_at_order(&mut store, "july", "ward", 0..10, Some(order)).unwrap_err();
+        assert!(
+            error.code == "invalid" && error.message.contains(words),
+            "{error}"
+        );
+    }
+    assert!(datasets(&store).unwrap().is_empty() && budgets::budgets(&store).unwrap().is_empty());
+}
+
+#[test]
+fn an_organisation_s_budget_and_a_source_at_one_order_exclude_each_other() {
+    let relation = Relation::AddOrRemoveOneRecord;
+    let (epsilon, delta) = (Epsilon::new(8.0).unwrap(), Delta::new(1e-6).unwrap());
+    let promise = Filter::new(relation, epsilon, delta).unwrap();
+    let mut batch = Batch::new();
+    batch.put(Column::Budgets, *b"\0organisation", promise.encode());
+    let mut store = MemoryStore::default();
+    store.commit(&batch).unwrap();
+    let error = add_at_order(&mut store, "july", "ward", 0..10, Some(8.0)).unwrap_err();
+    assert!(
+        error.code == "conflict" && error.message.contains("organisation"),
+        "{error}"
+    );
+    // The other way round nothing can be charged.
+    let mut store = MemoryStore::default();
+    add_at_order(&mut store, "july", "ward", 0..10, Some(8.0)).unwrap();
+    store.commit(&batch).unwrap();
+    let charged = budgets::charged(&store, "ward", [1; 32], relation, Rho::from_units(1)).unwrap();
+    let error = charged.unwrap_err();
+    assert!(
+        error.code == "budget" && error.message.contains("organisation"),
+        "{error}"
+    );
 }

@@ -91,6 +91,10 @@ fn row_groups_of_every_codec_read_the_same() {
         ("snappy.parquet", Compression::SNAPPY),
         ("lz4.parquet", Compression::LZ4_RAW),
         (
+            "zstd.parquet",
+            Compression::ZSTD(parquet::basic::ZstdLevel::default()),
+        ),
+        (
             "gzip.parquet",
             Compression::GZIP(parquet::basic::GzipLevel::default()),
         ),

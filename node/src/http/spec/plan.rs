@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use fieldmark_fl::interval::{self, Expected};
+use fieldmark_fl::interval::{self, Expected, Typical, VIEW_CORRELATION};
 use fieldmark_fl::metrics::guide;
 use fieldmark_fl::plan::{self, Assumed, Noise};
 use fieldmark_fl::privacy::{self, Delta, Epsilon};
@@ -22,6 +22,17 @@ pub struct PlanOptions {
     pub score: f64,
     /// Difference of field scores between neighbours in rank.
     pub gap: f64,
+    /// Mean correlation between being right on two views of a record, 0 to 1.
+    pub view_correlation: f64,
+}
+
+impl PlanOptions {
+    fn typical(&self) -> Typical {
+        Typical {
+            score: self.score,
+            view_correlation: self.view_correlation,
+        }
+    }
 }
 
 impl Default for PlanOptions {
@@ -29,6 +40,7 @@ impl Default for PlanOptions {
         Self {
             score: 0.8,
             gap: 0.02,
+            view_correlation: VIEW_CORRELATION,
         }
     }
 }
@@ -46,6 +58,8 @@ pub struct Plan {
     pub score: f64,
     /// The difference between neighbours in rank assumed.
     pub gap: f64,
+    /// The correlation between views of a record assumed.
+    pub view_correlation: f64,
     /// Half-widths of 95% intervals and rank sets for several numbers of source records.
     pub expected: Vec<PlanRow>,
     /// What is collected and what each part costs everyone.
@@ -126,6 +140,7 @@ impl ChallengeSpec {
             entries: schema.len(),
             score: options.score,
             gap: options.gap,
+            view_correlation: options.view_correlation,
             expected: expected.collect(),
             statistics: statistics(&schema),
             verdict: self.verdict(&schema, noise, options),
@@ -143,7 +158,7 @@ impl ChallengeSpec {
         let records = self.records(reports);
         let (sigma_squared, aggregators) = (noise.sigma_squared, noise.aggregators);
         let width: Expected =
-            interval::expected_half_width(schema, sigma_squared, aggregators, records, options.score);
+            interval::expected_half_width(schema, sigma_squared, aggregators, records, &options.typical());
         let ranking = plan::separation(schema, noise, records, &assumed(options));
         PlanRow {
             reports,
@@ -235,7 +250,7 @@ impl ChallengeSpec {
 
 fn assumed(options: &PlanOptions) -> Assumed {
     Assumed {
-        score: options.score,
+        typical: options.typical(),
         gap: options.gap,
     }
 }
@@ -346,6 +361,20 @@ name = "all"
         let plan = self::plan(&enough);
         assert!(plan.verdict.separable && plan.expected[0].chance >= 0.8);
         assert!(plan.verdict.words.starts_with("separable"));
+    }
+
+    #[test]
+    fn views_that_agree_less_narrow_the_plan() {
+        let two = spec(|s| format!("{s}[[slice]]\nname = \"dark\"\n"));
+        let of = |view_correlation| {
+            let options = PlanOptions {
+                view_correlation,
+                ..PlanOptions::default()
+            };
+            two.plan(&options).unwrap().expected[0].field
+        };
+        assert!(of(0.1) < of(0.5) && of(0.5) < of(1.0));
+        assert_eq!(two.plan(&PlanOptions::default()).unwrap().view_correlation, 0.5);
     }
 
     #[test]
