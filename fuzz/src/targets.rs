@@ -1,6 +1,8 @@
 //! The targets, by what they decode.
 
 mod files;
+mod frames;
+mod local;
 mod machine;
 mod samples;
 mod shares;
@@ -112,6 +114,36 @@ pub const TARGETS: &[Target] = &[
         wire::runner,
         samples::runner,
     ),
+    named(
+        "runner-frame",
+        "a runner's response in its frame",
+        frames::runner,
+        frames::runners,
+    ),
+    named(
+        "rpc-frame",
+        "requests and responses between nodes in their frames",
+        frames::rpc,
+        frames::rpcs,
+    ),
+    named(
+        "blob-request",
+        "a request for groups of a blob, and an answer's first byte",
+        frames::blob_request,
+        frames::blob_requests,
+    ),
+    named(
+        "blob-group",
+        "a group of a blob with its hashes, as a provider sends it",
+        frames::blob_group,
+        frames::blob_groups,
+    ),
+    named(
+        "blob-bitmap",
+        "which groups of a partial download are there",
+        frames::bitmap,
+        frames::bitmaps,
+    ),
     named("seal", "a sealed share", shares::seal, shares::sealed),
     named(
         "input-share",
@@ -132,6 +164,12 @@ pub const TARGETS: &[Target] = &[
         shares::states,
     ),
     named("budget", "a stored privacy filter", files::budget, files::budgets),
+    named(
+        "sketch",
+        "a stored sketch of a source's records",
+        files::sketch,
+        files::sketches,
+    ),
     named("manifest", "fieldmark.toml", files::manifest, files::manifests),
     named("card", "a model card", files::card, files::cards),
     named("trust-policy", "trust.toml", files::trust, files::trusts),
@@ -141,7 +179,55 @@ pub const TARGETS: &[Target] = &[
         files::scenario,
         files::scenarios,
     ),
+    named(
+        "spec",
+        "a challenge's specification, and its plan",
+        local::spec,
+        local::specs,
+    ),
+    named(
+        "condition",
+        "a condition that makes a slice",
+        local::condition,
+        local::conditions,
+    ),
+    named(
+        "weights",
+        "weights of slices in an address",
+        local::weights,
+        local::all_weights,
+    ),
+    named(
+        "infer-json",
+        "inputs of a model as JSON, both forms",
+        local::infer,
+        local::infers,
+    ),
+    named(
+        "webhook",
+        "a received webhook's headers and body, and an address",
+        local::webhook,
+        local::webhooks,
+    ),
+    named(
+        "mechanism",
+        "privacy mechanisms as JSON",
+        local::mechanism,
+        local::mechanisms,
+    ),
+    named(
+        "reference",
+        "reference figures of privacy as CSV",
+        local::reference,
+        local::references,
+    ),
     named("csv", "a CSV dataset", files::csv, files::csvs),
+    named(
+        "parquet",
+        "a Parquet dataset",
+        files::parquet,
+        files::parquets,
+    ),
     named("npz", "an NPZ dataset as a file", files::npz, files::npzs),
     named("npy", "one array of an NPZ dataset", files::npy, files::npys),
     named(

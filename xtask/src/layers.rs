@@ -83,7 +83,7 @@ const LAYERS: &[Layer] = &[
     layer(TABLES, "node/tables", &[]),
     layer(NODE, "node", &[BELOW_ROOMS, ROOMS]),
     layer(SIMULATIONS, "simulations", &[BELOW_CORE, &[CORE, TABLES]]),
-    layer(FUZZ, "fuzz", &[BELOW_CORE, &[CORE, DATA, TABLES, SIMULATIONS]]),
+    layer(FUZZ, "fuzz", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS]]),
     layer(CLI, "cli", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS]]),
     layer(TESTS, "tests", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS, CLI]]),
     layer(XTASK, "xtask", &[&[TESTS]]),

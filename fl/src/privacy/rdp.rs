@@ -68,6 +68,8 @@ enum Curve {
     Atoms { list: Vec<discrete::Atom> },
     /// Gaussian noise on a Poisson sample.
     PoissonGaussian { rate: f64, sigma: f64 },
+    /// Discrete Gaussian noise on a Poisson sample; σ over the sensitivity.
+    PoissonDiscreteGaussian { rate: f64, sigma: f64 },
     /// Gaussian noise on a sample of fixed size.
     FixedSizeGaussian { rate: f64, sigma: f64 },
 }
@@ -87,6 +89,10 @@ impl Curve {
                 (base, Sampling::Whole) => Self::of_base(base)?,
                 (Base::Gaussian { sigma }, Sampling::Poisson { rate }) => {
                     Self::PoissonGaussian { rate, sigma }
+                }
+                (Base::DiscreteGaussian { sigma, sensitivity }, Sampling::Poisson { rate }) => {
+                    let sigma = sigma / sensitivity as f64;
+                    Self::PoissonDiscreteGaussian { rate, sigma }
                 }
                 (Base::Gaussian { sigma }, Sampling::FixedSize { rate }) => {
                     Self::FixedSizeGaussian { rate, sigma }
@@ -118,6 +124,9 @@ impl Curve {
             Self::Laplace { scale } => laplace(*scale, order),
             Self::Atoms { list } => of_atoms(list, excess),
             Self::PoissonGaussian { rate, sigma } => sampled::poisson(*rate, *sigma, excess),
+            Self::PoissonDiscreteGaussian { rate, sigma } => {
+                sampled::poisson_discrete(*rate, *sigma, excess)
+            }
             Self::FixedSizeGaussian { rate, sigma } => sampled::fixed_size(*rate, *sigma, excess),
         }
     }

@@ -21,6 +21,10 @@ pub const MECHANISMS: &[(&str, &str)] = &[
     ("poisson_subsampled_gaussian", "q, sigma, [steps]"),
     ("poisson_subsampled_laplace", "q, b, [steps]"),
     (
+        "poisson_subsampled_discrete_gaussian",
+        "q, sigma, [sensitivity], [steps]",
+    ),
+    (
         "sampled_without_replacement_gaussian",
         "sample_size, source_size, sigma, [steps]",
     ),
@@ -241,6 +245,7 @@ pub fn calibrate(
         "gaussian"
         | "discrete_gaussian"
         | "poisson_subsampled_gaussian"
+        | "poisson_subsampled_discrete_gaussian"
         | "sampled_without_replacement_gaussian"
         | "tree_aggregation_single_epoch" => "sigma",
         "laplace" | "poisson_subsampled_laplace" => "b",
@@ -349,6 +354,14 @@ fn add_remove(fields: &mut Fields) -> Result<(Mechanism<AddRemove>, u64), SpecEr
     match canonical(&fields.mechanism) {
         "poisson_subsampled_gaussian" => {
             let noise = Mechanism::gaussian(fields.number("sigma")?)?;
+            Ok((
+                noise.on_poisson_sample(fields.number("q")?)?,
+                fields.count("steps")?,
+            ))
+        }
+        "poisson_subsampled_discrete_gaussian" => {
+            let sensitivity = fields.optional_whole("sensitivity")?.unwrap_or(1);
+            let noise = Mechanism::discrete_gaussian(fields.number("sigma")?, sensitivity)?;
             Ok((
                 noise.on_poisson_sample(fields.number("q")?)?,
                 fields.count("steps")?,

@@ -3,13 +3,14 @@
 use std::io::{Cursor, Write};
 use std::path::Path;
 
-use fieldmark_fl::budget::Filter;
+use fieldmark_fl::budget::{Filter, RecordSketch};
 use fieldmark_fl::privacy::{Delta, Epsilon, Relation, Rho};
 use fieldmark_node_data as data;
 use fieldmark_protocol::card::Card;
 use fieldmark_protocol::manifest::Manifest;
 use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_simulations::Scenario;
+use fieldmark_tables::{Table, Values};
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
@@ -39,6 +40,20 @@ pub(super) fn budgets() -> Vec<Vec<u8>> {
     } else {
         vec![empty]
     }
+}
+
+pub(super) fn sketch(bytes: &[u8]) {
+    if let Ok(sketch) = RecordSketch::decode(bytes) {
+        assert_eq!(sketch.encode(), bytes);
+        assert!(sketch.overlap(&sketch).share() <= 1.0);
+    }
+}
+
+pub(super) fn sketches() -> Vec<Vec<u8>> {
+    let mut sketch = RecordSketch::default();
+    let empty = sketch.encode();
+    (0..9_u8).for_each(|record| sketch.insert(&[record]));
+    vec![sketch.encode(), empty]
 }
 
 pub(super) fn manifest(bytes: &[u8]) {
@@ -106,6 +121,21 @@ pub(super) fn csvs() -> Vec<Vec<u8>> {
             .to_vec(),
         b"record_id,slice,label,a\n\"r\"\"1\",clean,\"0\",1e3\n".to_vec(),
     ]
+}
+
+pub(super) fn parquet(bytes: &[u8]) {
+    dataset("data.parquet", bytes);
+}
+
+pub(super) fn parquets() -> Vec<Vec<u8>> {
+    let columns = vec![
+        ("record_id".to_owned(), Values::text(["r1", "r2", "r3"])),
+        ("label".to_owned(), Values::Whole(vec![Some(0), Some(1), Some(0)])),
+        ("x0".to_owned(), Values::Number(vec![Some(0.5), Some(-1.0), Some(2.0)])),
+        ("x1".to_owned(), Values::Number(vec![Some(1.5), None, Some(3.0)])),
+    ];
+    let table = Table::new(columns).and_then(|table| table.parquet());
+    table.into_iter().collect()
 }
 
 pub(super) fn npz(bytes: &[u8]) {

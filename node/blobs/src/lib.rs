@@ -19,6 +19,8 @@
 //! # }
 //! ```
 
+#[doc(hidden)]
+pub mod decoders;
 mod error;
 mod geometry;
 mod plane;

@@ -25,10 +25,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::error::BlobError;
 use crate::geometry::{BLOB_BYTES_MAX, BlobHash, groups};
 
-mod bitmap;
+pub(crate) mod bitmap;
 mod import;
 mod layout;
-mod partial;
+pub(crate) mod partial;
 mod read;
 
 pub use import::Imported;

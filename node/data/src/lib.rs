@@ -9,8 +9,8 @@
 //!
 //! What columns mean is in `columns.rs`, the formats and their limits in `docs/guides/datasets.md`.
 //!
-//! Memory is bounded whatever the number of rows (apart from NPZ, whose arrays are held): what has to be
-//! compared over the whole file is sorted in unlinked temporary files.
+//! Memory is bounded whatever the number of rows: what has to be compared over the whole file is sorted in
+//! unlinked temporary files.
 //!
 //! ```no_run
 //! let file = fieldmark_node_data::open("digits.csv")?;

@@ -32,6 +32,8 @@ mod behaviour;
 mod bootstrap;
 mod codec;
 mod config;
+#[doc(hidden)]
+pub mod decoders;
 mod error;
 pub mod identity;
 mod message;

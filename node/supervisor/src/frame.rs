@@ -4,7 +4,7 @@ use fieldmark_proto::Message;
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
 use fieldmark_proto::v1::{RunnerRequest, RunnerResponse};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 
 /// Bytes of the length in front of each frame.
@@ -42,7 +42,7 @@ pub(crate) async fn write(socket: &mut UnixStream, frame: &[u8]) -> Result<(), B
 }
 
 /// The next response, at most `limit` bytes long.
-pub(crate) async fn read(socket: &mut UnixStream, limit: u32) -> Result<Response, Broken> {
+pub(crate) async fn read(socket: &mut (impl AsyncRead + Unpin), limit: u32) -> Result<Response, Broken> {
     let bytes = socket.read_u32_le().await.map_err(|_| Broken::Closed)?;
     if bytes > limit {
         return Err(Broken::Nonsense(format!(

@@ -26,6 +26,8 @@
 mod actor;
 mod backoff;
 mod config;
+#[doc(hidden)]
+pub mod decoders;
 mod error;
 mod frame;
 mod launch;

@@ -59,3 +59,19 @@ fn calibrated_noise_keeps_the_promise_and_less_does_not() {
     let none = calibrate("zcdp", &Map::new(), epsilon, delta).unwrap_err();
     assert!(none.to_string().contains("no noise scale"));
 }
+
+#[test]
+fn a_sampled_discrete_gaussian_is_answered_by_rdp_and_pld_alike() {
+    let delta = Delta::new(1e-6).unwrap();
+    let params = json!({"q": 0.01, "sigma": 8, "sensitivity": 4, "steps": 1000});
+    let composition = AnyComposition::read("poisson_subsampled_discrete_gaussian", &params).unwrap();
+    let of = |method: &str| {
+        let bounds = composition.bounds(delta);
+        let bound = bounds.iter().find(|bound| bound.method.name() == method);
+        bound.map(|bound| bound.epsilon).unwrap()
+    };
+    let (rdp, pld) = (of("rdp"), of("pld"));
+    assert!(pld <= rdp && rdp < 1.25 * pld, "{rdp} {pld}");
+    let wrong = json!({"q": 0.01, "sigma": 8, "neighbouring": "replace_one"});
+    assert!(error("poisson_subsampled_discrete_gaussian", &wrong).contains("not analysed"));
+}

@@ -92,12 +92,13 @@ impl Bitmap {
     }
 
     /// Reads a file of an expected size; `None` for any other form.
-    fn decode(bytes: &[u8], size: u64) -> Option<Self> {
+    pub(crate) fn decode(bytes: &[u8], size: u64) -> Option<Self> {
         let (announced, bits) = split(bytes)?;
-        let mut bitmap = Self::empty(size);
-        if announced != size || bits.len() != bitmap.bits.len() {
+        // Memory is taken for what is there, not for what is announced.
+        if announced != size || bits.len() != groups(size).div_ceil(8) as usize {
             return None;
         }
+        let mut bitmap = Self::empty(size);
         bitmap.bits.copy_from_slice(bits);
         bitmap.present = bits.iter().map(|byte| byte.count_ones()).sum();
         let no_bit_beyond_the_end =

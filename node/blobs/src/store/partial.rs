@@ -187,26 +187,9 @@ impl Partial {
 
     /// Checks a group's frame against the hash and writes it; nothing is written of a wrong one.
     pub(crate) fn accept(&self, group: u32, frame: &[u8]) -> Result<(), AcceptError> {
-        let (parents, leaf) = self.decode(group, frame).ok_or(AcceptError::Bad)?;
+        let decoded = decode(&self.claim.hash, self.size, group, frame);
+        let (parents, leaf) = decoded.ok_or(AcceptError::Bad)?;
         self.write(group, &parents, &leaf).map_err(AcceptError::Store)
-    }
-
-    fn decode(&self, group: u32, frame: &[u8]) -> Option<(Vec<Parent>, Leaf)> {
-        let mut rest = frame;
-        let (mut parents, mut leaf) = (Vec::new(), None);
-        let ranges = chunk_range(group);
-        for item in DecodeResponseIter::new(self.claim.hash.root(), tree(self.size), &mut rest, &ranges) {
-            match item.ok()? {
-                BaoContentItem::Parent(parent) => parents.push(parent),
-                BaoContentItem::Leaf(found) => leaf = Some(found),
-            }
-        }
-        let leaf = leaf.filter(|leaf| {
-            leaf.offset == group_start(group)
-                && super::count(leaf.data.len()) == group_len(self.size, group)
-                && rest.is_empty()
-        })?;
-        Some((parents, leaf))
     }
 
     fn write(&self, group: u32, parents: &[Parent], leaf: &Leaf) -> Result<(), BlobError> {
@@ -280,6 +263,25 @@ impl Partial {
         // A panic while it was held can at worst leave a bit unset: the group is fetched again.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The parts of a group's frame, if they are all there is in it and match the hash.
+pub(crate) fn decode(hash: &BlobHash, size: u64, group: u32, frame: &[u8]) -> Option<(Vec<Parent>, Leaf)> {
+    let mut rest = frame;
+    let (mut parents, mut leaf) = (Vec::new(), None);
+    let ranges = chunk_range(group);
+    for item in DecodeResponseIter::new(hash.root(), tree(size), &mut rest, &ranges) {
+        match item.ok()? {
+            BaoContentItem::Parent(parent) => parents.push(parent),
+            BaoContentItem::Leaf(found) => leaf = Some(found),
+        }
+    }
+    let leaf = leaf.filter(|leaf| {
+        leaf.offset == group_start(group)
+            && super::count(leaf.data.len()) == group_len(size, group)
+            && rest.is_empty()
+    })?;
+    Some((parents, leaf))
 }
 
 /// Clears the bits of groups that are not what the hash says.

@@ -114,3 +114,21 @@ fn an_archive_without_an_array_lists_what_it_has() {
         "{error}"
     );
 }
+
+#[test]
+fn arrays_without_rows_hold_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data.npz");
+    let mut archive = zip::ZipWriter::new(File::create(&path).unwrap());
+    let options = zip::write::SimpleFileOptions::default().compression_method(CompressionMethod::Stored);
+    for (name, shape) in [("record_id", "(0,)"), ("label", "(0,)"), ("features", "(0, 2)")] {
+        let header = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}\n");
+        archive.start_file(format!("{name}.npy"), options).unwrap();
+        archive.write_all(b"\x93NUMPY\x01\x00").unwrap();
+        let length = u16::try_from(header.len()).unwrap();
+        archive.write_all(&length.to_le_bytes()).unwrap();
+        archive.write_all(header.as_bytes()).unwrap();
+    }
+    archive.finish().unwrap();
+    assert!(matches!(crate::open(&path), Err(DataError::Empty { .. })));
+}

@@ -159,3 +159,31 @@ fn cut_and_damaged_files_give_errors() {
         }
     }
 }
+
+#[test]
+fn a_file_without_rows_holds_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("empty.parquet");
+    let schema = Arc::new(parse_message_type(SCHEMA).unwrap());
+    let file = File::create(&path).unwrap();
+    let writer = SerializedFileWriter::new(file, schema, Arc::default()).unwrap();
+    writer.close().unwrap();
+    let error = crate::open_with(&path, &options()).unwrap_err();
+    assert!(matches!(error, DataError::Empty { .. }), "{error}");
+}
+
+#[test]
+fn missing_and_unseen_values_name_row_and_column() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("data.parquet");
+    written(&path, Compression::ZSTD(parquet::basic::ZstdLevel::default()));
+    // The column `hour` lacks its last value: no feature then, unless something stands for it.
+    let error = crate::open(&path).unwrap_err().to_string();
+    assert!(error.contains("row 5, column 'hour'") && error.contains("--fill"), "{error}");
+    let labels = ReadOptions {
+        labels: vec!["0".into()],
+        ..options()
+    };
+    let error = crate::open_with(&path, &labels).unwrap_err().to_string();
+    assert!(error.contains("row 1, column 'label': found '1'"), "{error}");
+}
