@@ -121,7 +121,8 @@ pub(super) fn explained(error: &Error) -> String {
 
 fn certificate_refused(reason: &CertificateError) -> String {
     let detail = match reason {
-        CertificateError::UnknownIssuer => {
+        // Another authority of the same name is as unknown as one of another name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "no authority that this node trusts has signed it; name the company's own with \
              `fieldmark node run --webhook-ca FILE` or `webhook_ca` in config.toml"
         }
