@@ -222,12 +222,7 @@ pub const TARGETS: &[Target] = &[
         local::references,
     ),
     named("csv", "a CSV dataset", files::csv, files::csvs),
-    named(
-        "parquet",
-        "a Parquet dataset",
-        files::parquet,
-        files::parquets,
-    ),
+    named("parquet", "a Parquet dataset", files::parquet, files::parquets),
     named("npz", "an NPZ dataset as a file", files::npz, files::npzs),
     named("npy", "one array of an NPZ dataset", files::npy, files::npys),
     named(

@@ -124,9 +124,7 @@ impl Curve {
             Self::Laplace { scale } => laplace(*scale, order),
             Self::Atoms { list } => of_atoms(list, excess),
             Self::PoissonGaussian { rate, sigma } => sampled::poisson(*rate, *sigma, excess),
-            Self::PoissonDiscreteGaussian { rate, sigma } => {
-                sampled::poisson_discrete(*rate, *sigma, excess)
-            }
+            Self::PoissonDiscreteGaussian { rate, sigma } => sampled::poisson_discrete(*rate, *sigma, excess),
             Self::FixedSizeGaussian { rate, sigma } => sampled::fixed_size(*rate, *sigma, excess),
         }
     }

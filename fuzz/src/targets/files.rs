@@ -131,7 +131,10 @@ pub(super) fn parquets() -> Vec<Vec<u8>> {
     let columns = vec![
         ("record_id".to_owned(), Values::text(["r1", "r2", "r3"])),
         ("label".to_owned(), Values::Whole(vec![Some(0), Some(1), Some(0)])),
-        ("x0".to_owned(), Values::Number(vec![Some(0.5), Some(-1.0), Some(2.0)])),
+        (
+            "x0".to_owned(),
+            Values::Number(vec![Some(0.5), Some(-1.0), Some(2.0)]),
+        ),
         ("x1".to_owned(), Values::Number(vec![Some(1.5), None, Some(3.0)])),
     ];
     let table = Table::new(columns).and_then(|table| table.parquet());

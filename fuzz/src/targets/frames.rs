@@ -26,7 +26,11 @@ pub(super) fn runners() -> Vec<Vec<u8>> {
 pub(super) fn rpc(bytes: &[u8]) {
     let limit = usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX);
     if let Some(data) = net::request(bytes, limit) {
-        assert_eq!(bytes.get(4..), Some(data.as_slice()), "the frame is the length and the data");
+        assert_eq!(
+            bytes.get(4..),
+            Some(data.as_slice()),
+            "the frame is the length and the data"
+        );
     }
     if let Some(data) = net::response(bytes, limit) {
         assert!(data.len() + 5 == bytes.len());
@@ -54,10 +58,19 @@ pub(super) fn blob_request(bytes: &[u8]) {
 
 pub(super) fn blob_requests() -> Vec<Vec<u8>> {
     let request = |size: u64, first: u32, count: u32| {
-        let parts = [&[7; 32][..], &size.to_be_bytes(), &first.to_be_bytes(), &count.to_be_bytes()];
+        let parts = [
+            &[7; 32][..],
+            &size.to_be_bytes(),
+            &first.to_be_bytes(),
+            &count.to_be_bytes(),
+        ];
         [&[1], parts.concat().as_slice()].concat()
     };
-    vec![request(1 << 20, 3, 2), request(1, 0, 1), request(u64::MAX, u32::MAX, u32::MAX)]
+    vec![
+        request(1 << 20, 3, 2),
+        request(1, 0, 1),
+        request(u64::MAX, u32::MAX, u32::MAX),
+    ]
 }
 
 /// Eight bytes of size, four of the group's number, and the frame, under the hash of [`BLOB`].
@@ -78,7 +91,11 @@ pub(super) fn blob_group(bytes: &[u8]) {
 pub(super) fn blob_groups() -> Vec<Vec<u8>> {
     let of = |size: u64, frame: &[u8]| [&size.to_be_bytes()[..], &[0; 4], frame].concat();
     let length = u64::try_from(BLOB.len()).unwrap_or(u64::MAX);
-    vec![of(length, BLOB), of(200_000, &[1; 200]), of(1 << 40, &[2; 64 * 24])]
+    vec![
+        of(length, BLOB),
+        of(200_000, &[1; 200]),
+        of(1 << 40, &[2; 64 * 24]),
+    ]
 }
 
 /// Eight bytes of the size that is expected, then the file.

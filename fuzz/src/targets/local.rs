@@ -55,7 +55,10 @@ pub(super) fn weights(bytes: &[u8]) {
 }
 
 pub(super) fn all_weights() -> Vec<Vec<u8>> {
-    vec![b"low-light:2,clean:0.5".to_vec(), b"clean:1e300,low-light:nan".to_vec()]
+    vec![
+        b"low-light:2,clean:0.5".to_vec(),
+        b"clean:1e300,low-light:nan".to_vec(),
+    ]
 }
 
 pub(super) fn infer(bytes: &[u8]) {

@@ -179,7 +179,10 @@ fn missing_and_unseen_values_name_row_and_column() {
     written(&path, Compression::ZSTD(parquet::basic::ZstdLevel::default()));
     // The column `hour` lacks its last value: no feature then, unless something stands for it.
     let error = crate::open(&path).unwrap_err().to_string();
-    assert!(error.contains("row 5, column 'hour'") && error.contains("--fill"), "{error}");
+    assert!(
+        error.contains("row 5, column 'hour'") && error.contains("--fill"),
+        "{error}"
+    );
     let labels = ReadOptions {
         labels: vec!["0".into()],
         ..options()
