@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 
-use crate::memory::{BYTES_MAX, PER_INPUT_BYTE, peak_of};
+use crate::memory::{PER_INPUT_BYTE, peak_of};
 use crate::mutate::mutated;
 use crate::targets::Target;
 
@@ -70,7 +70,9 @@ pub fn replay(target: &Target, input: &[u8]) -> Result<(), Failure> {
             .or_else(|| panic.downcast_ref::<&str>().copied());
         return Err(fails(format!("panicked: {}", said.unwrap_or("without a word"))));
     }
-    let most = BYTES_MAX.saturating_add(input.len().saturating_mul(PER_INPUT_BYTE));
+    let most = target
+        .held_max
+        .saturating_add(input.len().saturating_mul(PER_INPUT_BYTE));
     if peak > most {
         return Err(fails(format!("held {peak} bytes at once, {most} allowed")));
     }
@@ -120,6 +122,7 @@ fn kept(target: &Target) -> Vec<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::memory::BYTES_MAX;
 
     fn planted(run: fn(&[u8])) -> Target {
         Target {
@@ -127,6 +130,7 @@ mod tests {
             about: "",
             run,
             known: || vec![b"fieldmark".to_vec()],
+            held_max: BYTES_MAX,
         }
     }
 

@@ -1,5 +1,7 @@
 //! The targets, by what they decode.
 
+use crate::memory::BYTES_MAX;
+
 mod files;
 mod frames;
 mod local;
@@ -19,6 +21,9 @@ pub struct Target {
     pub run: fn(&[u8]),
     /// Inputs to start from; the first ones are well formed.
     pub known: fn() -> Vec<Vec<u8>>,
+    /// Most bytes that it may hold at once beyond [`PER_INPUT_BYTE`](crate::memory::PER_INPUT_BYTE) times its
+    /// input.
+    pub held_max: usize,
 }
 
 const fn named(
@@ -32,6 +37,7 @@ const fn named(
         about,
         run,
         known,
+        held_max: BYTES_MAX,
     }
 }
 
@@ -222,7 +228,11 @@ pub const TARGETS: &[Target] = &[
         local::references,
     ),
     named("csv", "a CSV dataset", files::csv, files::csvs),
-    named("parquet", "a Parquet dataset", files::parquet, files::parquets),
+    Target {
+        // The crate reserves what a page's header announces, without touching it.
+        held_max: BYTES_MAX + (2 << 30),
+        ..named("parquet", "a Parquet dataset", files::parquet, files::parquets)
+    },
     named("npz", "an NPZ dataset as a file", files::npz, files::npzs),
     named("npy", "one array of an NPZ dataset", files::npy, files::npys),
     named(

@@ -1,7 +1,8 @@
 //! Parquet files of flat columns, read in batches by the crate's column readers.
 //!
 //! Memory holds one batch and one page of each column. Nested columns, decimals and fixed-size bytes are
-//! refused, and so is brotli.
+//! refused, and so is brotli. The crate reserves, without touching it, what a
+//! page's header announces: up to 2 GiB of addresses, no memory.
 
 use std::fs::File;
 use std::panic::AssertUnwindSafe;
@@ -79,31 +80,44 @@ fn guarded<T>(path: &Path, run: impl FnOnce() -> Result<T, DataError>) -> Result
         .unwrap_or_else(|_| Err(broken(path, "it is damaged", RESAVE)))
 }
 
-/// That every column is compressed in a way that is read here.
-fn compressions_are_read(path: &Path, reader: &SerializedFileReader<File>) -> Result<(), DataError> {
-    for group in reader.metadata().row_groups() {
-        let foreign = group.columns().iter().find(|c| {
-            !matches!(
-                c.compression(),
-                Compression::UNCOMPRESSED
-                    | Compression::SNAPPY
-                    | Compression::GZIP(_)
-                    | Compression::LZ4
-                    | Compression::LZ4_RAW
-                    | Compression::ZSTD(_)
-            )
-        });
-        if let Some(column) = foreign {
-            let name = shortened(&column.column_path().string());
+/// That every column lies in the file and is compressed in a way that is read here.
+fn columns_are_read(
+    path: &Path,
+    reader: &SerializedFileReader<File>,
+    file_bytes: u64,
+) -> Result<(), DataError> {
+    let groups = reader.metadata().row_groups().iter();
+    for column in groups.flat_map(|group| group.columns()) {
+        let name = shortened(&column.column_path().string());
+        let read = matches!(
+            column.compression(),
+            Compression::UNCOMPRESSED
+                | Compression::SNAPPY
+                | Compression::GZIP(_)
+                | Compression::LZ4
+                | Compression::LZ4_RAW
+                | Compression::ZSTD(_)
+        );
+        if !read {
             let detail = format!(
                 "column '{name}' is compressed with {}, which is not read here",
                 column.compression()
             );
-            return Err(broken(
-                path,
-                detail,
-                "write it with compression snappy, zstd, lz4, gzip or none",
-            ));
+            let fix = "write it with compression snappy, zstd, lz4, gzip or none";
+            return Err(broken(path, detail, fix));
+        }
+        // The crate asserts that these are not negative, and takes memory for what they say.
+        let start = column
+            .dictionary_page_offset()
+            .unwrap_or(column.data_page_offset());
+        let bytes = u64::try_from(column.compressed_size()).ok();
+        let end = u64::try_from(start)
+            .ok()
+            .zip(bytes)
+            .and_then(|(a, b)| a.checked_add(b));
+        if column.data_page_offset() < 0 || end.is_none_or(|end| end > file_bytes) {
+            let detail = format!("column '{name}' lies beyond the end of the file");
+            return Err(broken(path, detail, RESAVE));
         }
     }
     Ok(())
@@ -116,6 +130,10 @@ impl ParquetRows {
 
     fn open_unguarded(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
         let file = File::open(path).map_err(|e| crate::csv_file::io_error(path, "open", e))?;
+        let file_bytes = file
+            .metadata()
+            .map_err(|e| crate::csv_file::io_error(path, "read", e))?
+            .len();
         let unreadable = |e: ParquetError| {
             broken(
                 path,
@@ -150,7 +168,7 @@ impl ParquetRows {
                 ConvertedType::UINT_32 | ConvertedType::UINT_64
             ));
         }
-        compressions_are_read(path, &reader)?;
+        columns_are_read(path, &reader, file_bytes)?;
         let columns = Columns::new(path, names, options, None)?;
         Ok(Self {
             path: path.to_owned(),

@@ -7,7 +7,7 @@ use fieldmark_protocol::task::{Eligibility, Extra, Privacy, Recurrence, Statisti
 use fieldmark_protocol::trust::TrustPolicy;
 
 use super::*;
-use crate::compute::Job;
+use crate::compute::{Job, JobResult};
 use crate::io::{Command, Input, Output};
 use crate::lone_node::{Node, committee};
 use crate::params;
@@ -191,4 +191,60 @@ fn only_feedback_windows_are_enrolled_in() {
             .code,
         "not-found"
     );
+}
+
+/// What the sources have spent, and how many charges stand.
+fn spent(node: &Node) -> (f64, usize) {
+    let budgets = crate::budgets::budgets(node.store()).unwrap();
+    let sums = budgets
+        .iter()
+        .map(|b| (b.rho_reserved + b.rho_committed, b.charges));
+    sums.fold((0.0, 0), |(rho, charges), (more, one)| {
+        (rho + more, charges + one)
+    })
+}
+
+#[test]
+fn a_clock_that_jumps_gives_no_budget_back_and_charges_nothing_twice() {
+    let mut node = enrolled();
+    for _ in 0..40 {
+        node.serve(&[0.9, 0.1]);
+    }
+    node.now = 131_000;
+    // Evaluates whatever is asked for, as a shell does: one record, nothing right.
+    let tell = |node: &mut Node| {
+        let outputs = node.driver.step([(node.now, Input::Timer)]).unwrap();
+        for output in outputs {
+            let Output::Compute { job, work } = output else {
+                continue;
+            };
+            let Job::Evaluate { schema, .. } = *work else {
+                continue;
+            };
+            let length = fieldmark_fl::schema::Schema::new(&schema).unwrap().len();
+            let mut values = vec![0; length];
+            values[0] = 1;
+            let result = JobResult::Evaluated(Ok(values));
+            node.driver
+                .step([(node.now, Input::Done { job, result })])
+                .unwrap();
+        }
+    };
+    tell(&mut node);
+    let (mut before, charges) = spent(&node);
+    assert!(before > 0.0 && charges == 1, "{before} {charges}");
+    for now in [1, 131_500, 99_000, 50_000_000, 0, u64::MAX / 4, 130_500, 131_000] {
+        node.now = now;
+        tell(&mut node);
+        node = node.restart();
+        tell(&mut node);
+        let (now_spent, charges) = spent(&node);
+        assert!(now_spent >= before, "{now}: {now_spent} of {before}");
+        let windows = tasks::tasks(node.store()).unwrap().len();
+        assert!(
+            charges <= windows,
+            "{now}: {charges} charges for {windows} windows"
+        );
+        before = now_spent;
+    }
 }
