@@ -363,6 +363,11 @@ pub(crate) enum ChallengeAction {
     /// Show what proves that this node's report was received and counted
     #[command(after_help = "Example:\n  fieldmark challenge receipt digits-in-the-field")]
     Receipt(ChallengeReference),
+    /// Register the next window of a challenge: everything as before, with late models
+    #[command(
+        after_help = "Example:\n  fieldmark challenge next digits-in-the-field --add digits-vit --withdraw digits-logistic"
+    )]
+    Next(Next),
     /// End a challenge before anything of it is public
     #[command(
         after_help = "Example:\n  fieldmark challenge abort digits-in-the-field --reason 'wrong slice'"
@@ -410,6 +415,21 @@ pub(crate) struct Join {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Next {
+    #[command(flatten)]
+    pub(crate) challenge: ChallengeReference,
+    /// A model that comes too late for the windows before; may be given several times
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) add: Vec<String>,
+    /// A model that is not entered again; may be given several times
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) withdraw: Vec<String>,
+    /// Length of the window [default: as before]
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) window_seconds: Option<u64>,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Abort {
     #[command(flatten)]
     pub(crate) challenge: ChallengeReference,
@@ -447,9 +467,13 @@ pub(crate) struct Leaderboard {
     /// Read the board under another trust policy than this node's
     #[arg(long, value_name = "FILE")]
     pub(crate) trust_policy: Option<PathBuf>,
-    /// Instead of the board: time its models on this machine with their public samples
-    #[arg(long, conflicts_with_all = ["html", "trust_policy", "wait"])]
+    /// Time its models on this machine with their public samples; alone it prints the times, with --format
+    /// or --html they are added to the board
+    #[arg(long, conflicts_with = "wait")]
     pub(crate) speed: bool,
+    /// Instead of the board: field scores over the windows of the challenge, and what rose or fell
+    #[arg(long, conflicts_with_all = ["speed", "html", "format", "weights", "wait"])]
+    pub(crate) trend: bool,
     /// Weight slices in field scores and ranks, like low-light:2,blur:0; slices not named weigh 1
     #[arg(long, value_name = "SLICE:WEIGHT,…")]
     pub(crate) weights: Option<String>,

@@ -5,18 +5,21 @@
 //! byte-identical tables. Sorting for display is the reader's choice.
 
 use crate::interval::{
-    Interval, Micro, Release, ReleaseError, Score, Weights, calibration_gap, estimable, field_score,
-    slice_score,
+    Estimate, Interval, Micro, NotEstimable, Release, ReleaseError, Score, Weights, calibration_gap,
+    estimable, field_interval, field_score, slice_score,
 };
 use crate::normal::Z95;
-use crate::rank::{Comparison, RankSet, rank};
+use crate::rank::{Comparison, RankSet, Ranking, rank};
 use crate::schema::{Schema, SchemaError, SchemaParams};
 use libm::sqrt;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod change;
 mod series;
 
+use change::across_deviations;
+pub use change::{Direction, FieldChange, field_change};
 pub use series::{Series, SeriesTable, SeriesWindow, WindowScores};
 
 /// Everything a table is made of.
@@ -87,10 +90,12 @@ pub struct Row {
     pub field: Score,
     /// One per slice, in the task's order.
     pub slices: Vec<SliceScore>,
-    /// Index of the slice with the lowest point estimate (the first of equals).
+    /// Index of the slice with the lowest point estimate (the first of equals) among those shown.
     pub worst_slice: Option<usize>,
     /// Ranks that the model can have.
     pub rank: RankSet,
+    /// Interval of the field score for comparisons with other windows; see [`field_change`].
+    pub across: Option<Interval>,
     /// If the task collects calibration.
     pub calibration: Option<CalibrationGap>,
 }
@@ -147,7 +152,7 @@ pub fn weighted_board(input: &BoardInput, weights: &Weights) -> Result<ScoreTabl
 
 /// The table of a release.
 fn tabulate(release: &Release, input: &BoardInput) -> ScoreTable {
-    let ranking = rank(release);
+    let ranking = ranking(release);
     let rows = (0..).zip(input.models.iter().zip(&ranking.sets));
     ScoreTable {
         rows: rows
@@ -155,9 +160,38 @@ fn tabulate(release: &Release, input: &BoardInput) -> ScoreTable {
             .collect(),
         comparisons: ranking.comparisons,
         separable: ranking.separable,
-        records: records(release),
+        records: count(&release.records()),
         contributors: input.contributors,
         influence: influence(release),
+    }
+}
+
+/// The rank sets; of models whose field scores are hidden every rank is possible.
+fn ranking(release: &Release) -> Ranking {
+    if release.shows_any() {
+        return rank(release);
+    }
+    let models = release.schema().params().models;
+    Ranking {
+        sets: (0..models)
+            .map(|_| RankSet {
+                best: 1,
+                worst: models,
+            })
+            .collect(),
+        comparisons: Vec::new(),
+        separable: false,
+    }
+}
+
+/// The score, unless it is of too few records to be shown.
+fn shown(shows: bool, score: Score) -> Score {
+    if shows {
+        score
+    } else {
+        Score::NotEstimable {
+            reason: NotEstimable::TooFewRecords,
+        }
     }
 }
 
@@ -166,7 +200,7 @@ fn row(release: &Release, input: &BoardInput, model: u16, name: &str, rank: Rank
         .zip(&input.slices)
         .map(|(slice, name)| SliceScore {
             slice: name.clone(),
-            score: slice_score(release, model, slice),
+            score: shown(release.shows(slice), slice_score(release, model, slice)),
         })
         .collect();
     let estimated = slices
@@ -177,16 +211,22 @@ fn row(release: &Release, input: &BoardInput, model: u16, name: &str, rank: Rank
     let calibration = calibration_gap(release, model).map(|(value, noise)| CalibrationGap { value, noise });
     Row {
         model: name.to_owned(),
-        field: field_score(release, model),
+        field: shown(release.shows_any(), field_score(release, model)),
         slices,
         worst_slice,
         rank,
+        across: field_interval(
+            release,
+            model,
+            across_deviations(release.schema().params().models),
+        ),
         calibration,
     }
 }
 
-fn records(release: &Release) -> NoisyCount {
-    let records = release.records();
+/// A count with its 95% interval, both at least zero.
+#[must_use]
+pub fn count(records: &Estimate) -> NoisyCount {
     let half = Z95 * sqrt(records.variance);
     let count = |value: f64| Micro::from_f64(value.max(0.0));
     NoisyCount {

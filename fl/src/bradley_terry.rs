@@ -29,8 +29,11 @@ use libm::{exp, sqrt};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+mod counts;
 mod graph;
 mod matrix;
+
+pub use counts::of_release;
 
 use matrix::Matrix;
 

@@ -43,6 +43,10 @@ pub use weights::{WEIGHT_MAX, Weights, WeightsError};
 /// noise above zero.
 pub const RECORDS_SIGMAS_MIN: f64 = 5.0;
 
+/// A cell is hidden unless the whole 95% interval of its count of records lies at or above this: a rate of 20
+/// records has a sampling half-width of up to 0.2 without any noise, and one record moves it by 0.05.
+pub const CELL_RECORDS_MIN: f64 = 20.0;
+
 /// A margin is much from this part of the whole variance on: 2.5% of an interval's width.
 const VARIANCE_RAISE_MUCH: f64 = 0.05;
 
@@ -148,6 +152,17 @@ pub fn field_score(release: &Release, model: u16) -> Score {
     )
 }
 
+/// The full interval of a model's field score at z standard deviations, for statements about several scores
+/// together; nothing where the score is not shown.
+pub fn field_interval(release: &Release, model: u16, z: f64) -> Option<Interval> {
+    if !(release.shows_any() && release.estimable_slices()) {
+        return None;
+    }
+    let effect = design_effect(release, model, z);
+    let (sum, records) = (release.field(model), release.records());
+    score_at(&sum, &records, effect.fraction, effect.conservative, z).full()
+}
+
 /// The gap between a model's mean confidence and its field score (positive: over-confident), with
 /// its noise-only 95% interval. Nothing without calibration statistics or with too few records.
 pub fn calibration_gap(release: &Release, model: u16) -> Option<(Micro, Interval)> {
@@ -182,7 +197,17 @@ pub(crate) fn estimable(records: &Estimate) -> bool {
     records.value >= 1.0 && records.value >= RECORDS_SIGMAS_MIN * sqrt(records.variance)
 }
 
+/// Whether a cell over so many records says enough to be shown: ratios over the count make sense, and the
+/// lower end of the count's 95% interval is at least [`CELL_RECORDS_MIN`].
+pub(crate) fn showable(records: &Estimate) -> bool {
+    estimable(records) && records.value - Z95 * sqrt(records.variance) >= CELL_RECORDS_MIN
+}
+
 fn score(half_sum: &Estimate, records: &Estimate, fraction: f64, conservative: bool) -> Score {
+    score_at(half_sum, records, fraction, conservative, Z95)
+}
+
+fn score_at(half_sum: &Estimate, records: &Estimate, fraction: f64, conservative: bool, z: f64) -> Score {
     let not_estimable = Score::NotEstimable {
         reason: NotEstimable::TooFewRecords,
     };
@@ -193,8 +218,8 @@ fn score(half_sum: &Estimate, records: &Estimate, fraction: f64, conservative: b
         numerator: *half_sum,
         denominator: *records,
     };
-    let noise = ratio.bounds(Z95, Sampling::None);
-    let full = ratio.within_half().bounds(Z95, Sampling::Bernoulli { fraction });
+    let noise = ratio.bounds(z, Sampling::None);
+    let full = ratio.within_half().bounds(z, Sampling::Bernoulli { fraction });
     let (Some(noise), Some(full)) = (noise, full) else {
         return not_estimable;
     };
@@ -208,7 +233,7 @@ fn score(half_sum: &Estimate, records: &Estimate, fraction: f64, conservative: b
         value: rate(ratio.value()),
         noise: between(noise.0, noise.1),
         full,
-        conservative: conservative || ratio.doubtful(Z95),
+        conservative: conservative || ratio.doubtful(z),
         bound: full.low <= Micro(0) || full.high >= Micro(Micro::ONE),
     }
 }

@@ -176,7 +176,18 @@ pub fn metrics(release: &Release, model: u16, context: &Context) -> Vec<Measured
         }
     }
     found.extend(corruption::metrics(release, model, context));
+    found.iter_mut().for_each(|measured| hide(release, measured));
     found
+}
+
+/// Takes the value of a metric over too few records to be shown.
+fn hide(release: &Release, measured: &mut Measured) {
+    let shows = measured
+        .slice
+        .map_or_else(|| release.shows_any(), |slice| release.shows(slice));
+    if !shows && measured.value.value().is_some() {
+        measured.value = MetricValue::none(Reason::TooFewRecords);
+    }
 }
 
 /// Slices for which a statistic is kept apart; 0 if it is not.

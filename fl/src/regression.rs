@@ -12,7 +12,7 @@
 //! In both cases the slices share [`FAMILY_ERROR`] (Bonferroni over the slices compared), so that all
 //! findings of one comparison hold together with 95%.
 
-use crate::interval::{Estimate, Interval, Micro, Ratio, Release, Sampling, estimable};
+use crate::interval::{Estimate, Interval, Micro, Ratio, Release, Sampling, showable};
 use crate::normal::upper_quantile;
 use crate::rank::FAMILY_ERROR;
 use libm::sqrt;
@@ -42,7 +42,7 @@ pub fn on_one_board(release: &Release, newer: u16, older: u16) -> Vec<Drop> {
     slices
         .filter_map(|slice| {
             let records = release.views(slice);
-            estimable(&records).then_some(())?;
+            showable(&records).then_some(())?;
             let (new, old) = (release.cell(newer, slice), release.cell(older, slice));
             let spread = deviation(&new, &records) + deviation(&old, &records);
             let ratio = Ratio {
@@ -85,7 +85,7 @@ pub fn across_boards(newer: Standing<'_>, older: Standing<'_>, slices: &[(u16, u
 fn rate(standing: Standing<'_>, slice: u16, z: f64) -> Option<(f64, (f64, f64))> {
     let (release, model) = (standing.release, standing.model);
     let (params, records) = (release.schema().params(), release.views(slice));
-    if model >= params.models || slice >= params.slices || !estimable(&records) {
+    if model >= params.models || slice >= params.slices || !showable(&records) {
         return None;
     }
     let ratio = Ratio {

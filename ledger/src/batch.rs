@@ -23,6 +23,10 @@ use crate::log;
 use crate::payload::Body;
 use crate::tasks::{TaskView, task_view};
 
+mod contradictions;
+
+pub use contradictions::Contradiction;
+
 /// Most records of one kind that are looked at per seat; an honest one publishes one.
 pub const RECORDS_PER_SEAT_MAX: usize = 16;
 
@@ -85,6 +89,8 @@ pub struct BatchView {
     pub aggregates: Vec<Held<Aggregate>>,
     /// Aborts by those who may abort, by id, whether or not they came in time.
     pub aborts: Vec<Held<Abort>>,
+    /// Seats that published two values where one is due.
+    pub contradictions: Vec<Contradiction>,
     /// How far it is.
     pub phase: Phase,
 }
@@ -167,6 +173,7 @@ fn empty(batch: BatchId) -> BatchView {
         agreed: None,
         aggregates,
         aborts,
+        contradictions: Vec::new(),
         phase: Phase::Open,
     }
 }
@@ -199,6 +206,7 @@ pub(crate) fn view(effects: &Effects<'_>, task: &TaskView) -> Result<BatchView, 
     }
     view.aggregates = aggregates(effects, &view)?;
     view.aborts = aborts(effects, task)?;
+    view.contradictions = contradictions::contradictions(effects, &view)?;
     view.phase = phase(&view);
     Ok(view)
 }

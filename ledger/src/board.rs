@@ -2,7 +2,7 @@
 //!
 //! Two readers with equal checkpoints print the same board: nothing else may flow into one. Hence the
 //! withdrawals and the profiles that a board shows are inputs too. Aggregate records are inputs only
-//! where they void the batch, because the sum is computed from the shares; aborts only where they end it.
+//! where they void the batch or a seat published two that differ, because the sum is computed from the shares; aborts only where they end it.
 
 use std::collections::BTreeMap;
 
@@ -57,6 +57,7 @@ impl BoardInputs {
             ids.extend(seat.commitment.as_ref().map(|held| held.id));
             ids.extend(seat.share.as_ref().map(|held| held.id));
         }
+        ids.extend(self.batch.contradictions.iter().flat_map(|found| found.records));
         match self.batch.phase {
             Phase::Void => ids.extend(self.batch.aggregates.iter().map(|held| held.id)),
             Phase::Aborted => ids.extend(self.batch.aborts.iter().map(|held| held.id)),

@@ -32,7 +32,7 @@
 //! | [`frontier`] | comparing what nodes hold, and serving it |
 //! | [`index`] | the byte layout of the secondary indexes |
 //! | [`payload`] | checked payloads that belong to no task |
-//! | [`addresses`], [`identity`], [`catalogue`], [`issues`], [`tasks`], [`batch`], [`board`] | the views |
+//! | [`addresses`], [`identity`], [`catalogue`], [`issues`], [`tasks`], [`series`], [`batch`], [`board`] | the views |
 
 pub mod addresses;
 pub mod batch;
@@ -46,6 +46,7 @@ pub mod index;
 pub mod issues;
 pub mod log;
 pub mod payload;
+pub mod series;
 pub mod store;
 pub mod tasks;
 

@@ -117,6 +117,7 @@ impl Signer {
             slices: vec![slice],
             clean_slice: "clean".into(),
             metric: "accuracy".into(),
+            previous: None,
         };
         self.sign(Kind::Challenge, challenge.encode())
     }

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use fieldmark_blobs::BlobStore;
 use fieldmark_ledger::{frontier, log};
 use fieldmark_ledger_rocks::RocksReader;
+use fieldmark_node_core::board::TrendCache;
 use fieldmark_node_core::io::{Command, CommandError, CommandId, Event, Input, Reply};
 use fieldmark_protocol::{PublicKey, RecordId};
 use fieldmark_supervisor::{RunnerStatus, Tensor};
@@ -16,6 +17,7 @@ use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::evaluate::{self, Runners};
 use crate::home::Home;
+use crate::speed::Speed;
 use crate::webhook::Authorities;
 
 /// Events kept for a watcher that is slow; older ones are dropped for it.
@@ -123,6 +125,10 @@ pub struct NodeHandle {
     pub(crate) events: broadcast::Sender<Event>,
     pub(crate) ready: Arc<Mutex<Option<Ready>>>,
     pub(crate) stop: Arc<Notify>,
+    /// How fast releases were here when they were last timed.
+    pub(crate) speeds: Arc<Mutex<BTreeMap<RecordId, Speed>>>,
+    /// Trends as far as they were folded in for readers before.
+    pub(crate) trends: Arc<Mutex<TrendCache>>,
     waiting: Arc<Mutex<Waiting>>,
     next: Arc<AtomicU64>,
 }
@@ -150,6 +156,8 @@ impl NodeHandle {
             events: broadcast::Sender::new(EVENTS_MAX),
             ready: Arc::default(),
             stop: Arc::default(),
+            speeds: Arc::default(),
+            trends: Arc::default(),
             waiting: Arc::default(),
             next: Arc::default(),
         }

@@ -36,6 +36,7 @@ mod datasets;
 mod endorsements;
 mod extract;
 mod live;
+mod next;
 mod node;
 mod pages;
 mod receipts;
@@ -100,6 +101,8 @@ pub fn api(handle: NodeHandle) -> Router {
         .route("/challenges/{reference}/abort", post(challenges::abort))
         .route("/challenges/{reference}/receipt", get(receipts::receipt))
         .route("/challenges/{reference}/speed", get(challenges::speed))
+        .route("/challenges/{reference}/next", post(next::next))
+        .route("/challenges/{reference}/trend", boards::trend_route())
         .route("/endorsements", post(endorsements::endorse))
         .route("/endorsements/{identity}", get(endorsements::list))
         .route("/challenges/{reference}/board", boards::route(Format::Json))
@@ -146,6 +149,7 @@ pub fn pages(handle: NodeHandle) -> Router {
         .route("/challenges/{id}/board.json", exported(Format::Json))
         .route("/challenges/{id}/board.csv", exported(Format::Csv))
         .route("/challenges/{id}/board.parquet", exported(Format::Parquet))
+        .route("/challenges/{id}/trend.json", get(pages::trend))
         .route("/challenges/{id}/provenance.json", exported(Format::Provenance))
         .route("/status", get(pages::status))
         .route("/healthz", get(|| async { "ok\n" }))

@@ -1,8 +1,12 @@
 //! How fast a release is on this machine, on its public sample: percentiles of latency, peak memory, and
 //! energy where the machine tells. Nothing of it is private, so it costs no budget; nothing of it is the
-//! same on another machine, so it is no part of a board and only ever shown beside one.
+//! same on another machine, so it is no part of what nodes with equal records agree on: it is shown beside a
+//! board, on this node's pages and in what it hands out when asked for it. The last figures of each release
+//! are kept while the node runs.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use fieldmark_blobs::BlobHash;
@@ -21,6 +25,8 @@ use crate::package::values;
 const RUNS: usize = 100;
 /// Requests before that, which are not.
 const WARM_UP: usize = 5;
+/// Most releases whose figures are kept.
+const HELD_MAX: usize = 4_096;
 /// Where Linux tells the energy of processor packages, in microjoules.
 const POWERCAP: &str = "/sys/class/powercap";
 /// Largest sample that is read, in bytes.
@@ -74,7 +80,7 @@ pub async fn measure(node: &NodeHandle, id: RecordId) -> Result<Speed, CommandEr
     }
     let energy_after = energy(Path::new(POWERCAP));
     times.sort_by(f64::total_cmp);
-    Ok(Speed {
+    let speed = Speed {
         release: id,
         name: format!("{}@{}", release.name, release.version),
         runs: times.len(),
@@ -83,7 +89,22 @@ pub async fn measure(node: &NodeHandle, id: RecordId) -> Result<Speed, CommandEr
         p99_ms: percentile(&times, 99),
         memory_bytes_peak: runner.status().memory_bytes_peak,
         energy_joules: energy_before.zip(energy_after).and_then(used),
-    })
+    };
+    let mut held = node.speeds.lock().unwrap_or_else(PoisonError::into_inner);
+    if held.len() >= HELD_MAX {
+        held.clear();
+    }
+    held.insert(id, speed.clone());
+    Ok(speed)
+}
+
+/// The figures that are kept of these releases.
+pub fn held(node: &NodeHandle, releases: &[RecordId]) -> BTreeMap<RecordId, Speed> {
+    let held = node.speeds.lock().unwrap_or_else(PoisonError::into_inner);
+    let found = releases
+        .iter()
+        .filter_map(|id| Some((*id, held.get(id)?.clone())));
+    found.collect()
 }
 
 /// The least time that so many percent of the sorted times do not exceed, to a microsecond.

@@ -22,6 +22,9 @@ pub enum ChallengeError {
     /// The task is not an id.
     #[error("the challenge's task is not an id")]
     Task(#[source] IdError),
+    /// The previous challenge is not an id.
+    #[error("the challenge's previous window is not an id")]
+    Previous(#[source] IdError),
     /// No slice, too many, or the clean slice is none of them.
     #[error("a challenge describes 1 to {SLICES_MAX} slices, one of them its clean slice")]
     Slices,
@@ -54,6 +57,8 @@ pub struct Challenge {
     pub clean_slice: String,
     /// What a score is, the name of a [`ScoreKind`]; the same as the task's score.
     pub metric: String,
+    /// The Challenge record whose next window this is. Only one of the same author is followed.
+    pub previous: Option<RecordId>,
 }
 
 impl Challenge {
@@ -74,6 +79,10 @@ impl Challenge {
             slices: wire.slices.into_iter().map(slice).collect(),
             clean_slice: wire.clean_slice,
             metric: wire.metric,
+            previous: match wire.previous.as_slice() {
+                [] => None,
+                id => Some(RecordId::from_slice(id).map_err(ChallengeError::Previous)?),
+            },
         };
         challenge.check()?;
         Ok(challenge)
@@ -114,6 +123,7 @@ impl Challenge {
             slices: self.slices.iter().map(slice).collect(),
             clean_slice: self.clean_slice.clone(),
             metric: self.metric.clone(),
+            previous: self.previous.map(|id| id.to_vec()).unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -136,8 +146,18 @@ mod tests {
             slices: vec![slice("clean"), slice("blur")],
             clean_slice: "clean".into(),
             metric: "accuracy".into(),
+            previous: None,
         };
         assert_eq!(Challenge::decode(&challenge.encode()).unwrap(), challenge);
+        let first = challenge.encode();
+        challenge.previous = Some(RecordId::new([9; 32]));
+        assert_eq!(Challenge::decode(&challenge.encode()).unwrap(), challenge);
+        let link = [&[0x3a, 32][..], &[9; 32]].concat();
+        assert_eq!(
+            challenge.encode(),
+            [first, link].concat(),
+            "field 7 is the previous window; without it the bytes are as before"
+        );
         challenge.clean_slice = "laboratory".into();
         assert_eq!(
             Challenge::decode(&challenge.encode()),

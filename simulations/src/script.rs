@@ -417,6 +417,7 @@ fn challenge(slices: &[String]) -> Challenge {
         slices: slices.iter().map(slice).collect(),
         clean_slice: slices.first().cloned().unwrap_or_default(),
         metric: "accuracy".to_owned(),
+        previous: None,
     }
 }
 

@@ -1,12 +1,13 @@
-//! `challenge`: pose, plan, list, show, join, abort.
+//! `challenge`: pose, plan, list, show, join, next, abort.
 
 use std::path::Path;
 
 use anyhow::Context as _;
 use fieldmark_node::http::spec::{ChallengeSpec, Plan, PlanOptions, PlanRow, StatisticRow};
+use fieldmark_node_core::lifecycle::Stage;
 use serde_json::{Value, json};
 
-use crate::args::{Challenge, ChallengeAction, ChallengePlan, Global};
+use crate::args::{Challenge, ChallengeAction, ChallengePlan, Global, Next};
 use crate::client::{Client, encoded};
 use crate::output::Output;
 use crate::text;
@@ -20,6 +21,7 @@ pub(crate) fn challenge(global: &Global, args: &Challenge, out: &Output) -> anyh
         ChallengeAction::Show(args) => show(global, &args.reference, out),
         ChallengeAction::Join(args) => join(global, &args.challenge.reference, &args.dataset, out),
         ChallengeAction::Receipt(args) => receipt(global, &args.reference, out),
+        ChallengeAction::Next(args) => next(global, args, out),
         ChallengeAction::Abort(args) => abort(global, &args.challenge.reference, &args.reason, out),
     }
 }
@@ -36,8 +38,12 @@ fn create(global: &Global, path: &Path, out: &Output) -> anyhow::Result<()> {
     out.result(&created, || {
         let field = |name: &str| text::string(&created, name);
         format!(
-            "challenge '{}' is open for {} s\nchallenge  {}\ntask       {}",
+            "challenge '{}' is {} for {} s\nchallenge  {}\ntask       {}",
             spec.name,
+            match spec.opens_in_seconds {
+                0 => "open".to_owned(),
+                wait => format!("registered, opens in {wait} s and is open"),
+            },
             spec.window_seconds,
             field("challenge"),
             field("task")
@@ -66,15 +72,21 @@ fn plan(args: &ChallengePlan, out: &Output) -> anyhow::Result<()> {
     let plan = spec
         .plan(&options)
         .with_context(|| format!("{}: no plan can be made", path.display()))?;
-    out.result(&plan, || plan_text(&spec, &plan))
+    let mut value = serde_json::to_value(&plan).context("the plan cannot be written")?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("stage".to_owned(), json!(Stage::Draft));
+    }
+    out.result(&value, || plan_text(&spec, &plan))
 }
 
 fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
     format!(
-        "{} models, {} slices, ε = {} at δ = {:e}, {} aggregators, {} numbers\n\n{}\n\n{}\n\n{}\n\n\
+        "{}: {}, nothing of it is signed; {} models, {} slices, ε = {} at δ = {:e}, {} aggregators, {} numbers\n\n{}\n\n{}\n\n{}\n\n\
          Half-widths of 95% intervals at a score of {:.0} % and a correlation of {} between views, each report with \
          {} records. Rank sets and what is told \
          apart assume that models next in rank lie {:.1} points apart.",
+        spec.name,
+        Stage::Draft.name(),
         spec.models.len(),
         spec.slices.len(),
         spec.epsilon,
@@ -146,6 +158,7 @@ fn list(global: &Global, out: &Output) -> anyhow::Result<()> {
             let operator = Some(field("operator_name")).filter(|name| !name.is_empty());
             vec![
                 field("name"),
+                field("stage"),
                 field("phase"),
                 operator.unwrap_or_else(|| text::short(&field("operator"))),
                 field("models"),
@@ -159,6 +172,7 @@ fn list(global: &Global, out: &Output) -> anyhow::Result<()> {
         text::table(
             &[
                 "challenge",
+                "stage",
                 "phase",
                 "by",
                 "models",
@@ -188,6 +202,7 @@ fn show_text(challenge: &Value) -> String {
         "transcript",
         "committed",
         "share",
+        "named for",
     ];
     let warning = match yes(challenge, "protected") {
         "no" => {
@@ -230,7 +245,11 @@ fn summary(challenge: &Value) -> String {
         ("task", field("task")),
         ("operator", operator),
         ("scenario", field("scenario")),
+        ("stage", field("stage")),
         ("phase", field("phase")),
+        ("window", field("window")),
+        ("next window of", field("previous")),
+        ("opens", text::when(text::number(challenge, "opens_at_ms"))),
         ("closes", text::when(text::number(challenge, "closes_at_ms"))),
         ("committee due", text::when(text::number(challenge, "due_at_ms"))),
         ("models", entries.join(", ")),
@@ -253,6 +272,11 @@ fn seat(seat: &Value) -> Vec<String> {
         yes(seat, "transcript").to_owned(),
         yes(seat, "committed").to_owned(),
         yes(seat, "share").to_owned(),
+        text::list(seat, "faults")
+            .iter()
+            .filter_map(Value::as_str)
+            .collect::<Vec<_>>()
+            .join("; "),
     ]
 }
 
@@ -317,6 +341,33 @@ fn receipt_text(found: &Value) -> String {
         None => fields.push(("counted", "not proven".to_owned())),
     }
     text::fields(&fields)
+}
+
+fn next(global: &Global, args: &Next, out: &Output) -> anyhow::Result<()> {
+    let path = format!("challenges/{}/next", encoded(&args.challenge.reference));
+    let ask = json!({ "add": args.add, "withdraw": args.withdraw, "window_seconds": args.window_seconds });
+    let found = Client::connect(global)?.post(&path, &ask)?;
+    out.result(&found, || {
+        let field = |name: &str| text::string(&found, name);
+        let ids = |name: &str| text::list(&found, name).len();
+        text::fields(&[
+            ("challenge", field("name")),
+            ("id", field("challenge")),
+            ("task", field("task")),
+            ("next window of", field("previous")),
+            ("window", field("window")),
+            ("opens", text::when(text::number(&found, "opens_at_ms"))),
+            ("closes", text::when(text::number(&found, "closes_at_ms"))),
+            (
+                "models",
+                format!(
+                    "{}, {} left out whose rows stay where they were",
+                    ids("models"),
+                    ids("left")
+                ),
+            ),
+        ])
+    })
 }
 
 fn abort(global: &Global, reference: &str, reason: &str, out: &Output) -> anyhow::Result<()> {

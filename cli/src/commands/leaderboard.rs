@@ -13,6 +13,9 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
 
+mod speed;
+mod trend;
+
 /// How often a board that is waited for is looked at.
 const LOOK: Duration = Duration::from_millis(250);
 /// Phases after which nothing changes any more.
@@ -21,19 +24,23 @@ const FINAL: [&str; 4] = ["released", "aborted", "void", "disagreement"];
 /// `leaderboard`
 pub(crate) fn leaderboard(global: &Global, args: &Leaderboard, out: &Output) -> anyhow::Result<()> {
     let client = Client::connect(global)?;
+    let challenge = format!("challenges/{}", encoded(&args.challenge.reference));
     if args.speed {
-        let found = client.get(&format!(
-            "challenges/{}/speed",
-            encoded(&args.challenge.reference)
-        ))?;
-        return out.result(&found, || speed_text(&found));
+        let found = client.get(&format!("{challenge}/speed"))?;
+        if args.format.is_none() && args.html.is_none() {
+            return out.result(&found, || speed::speed_text(&found));
+        }
     }
     let policy = args.trust_policy.as_deref().map(home::read_trust).transpose()?;
-    let challenge = format!("challenges/{}", encoded(&args.challenge.reference));
-    let query = args
-        .weights
-        .as_deref()
-        .map_or_else(String::new, |weights| format!("?w={}", encoded(weights)));
+    if args.trend {
+        let found = fetch(&client, &format!("{challenge}/trend"), policy.as_ref())?;
+        if out.is_json() {
+            return out.raw(&found);
+        }
+        let value: Value = serde_json::from_str(&found).context("the node's trend is not JSON")?;
+        return out.result(&value, || trend::trend_text(&value));
+    }
+    let query = query_of(args.weights.as_deref(), args.speed);
     let path = format!("{challenge}/board{query}");
     let board = wait(&client, &path, policy.as_ref(), args.wait, out)?;
     if let Some(file) = &args.html {
@@ -64,8 +71,25 @@ pub(crate) fn leaderboard(global: &Global, args: &Leaderboard, out: &Output) -> 
         // The node's own bytes, which are the same on every node with the same records.
         return out.raw(&board);
     }
+    // For people with what this node timed, which the bytes above do not have.
+    let query = query_of(args.weights.as_deref(), true);
+    let board = fetch(&client, &format!("{challenge}/board{query}"), policy.as_ref())?;
     let value: Value = serde_json::from_str(&board).context("the node's board is not JSON")?;
     out.result(&value, || board_text(&value))
+}
+
+/// The reader's wishes as a query.
+fn query_of(weights: Option<&str>, speed: bool) -> String {
+    let weights = weights.map(|weights| format!("w={}", encoded(weights)));
+    let parts: Vec<String> = weights
+        .into_iter()
+        .chain(speed.then(|| "speed=true".to_owned()))
+        .collect();
+    if parts.is_empty() {
+        String::new()
+    } else {
+        format!("?{}", parts.join("&"))
+    }
 }
 
 /// Writes the bytes to the file that was named, or prints them if they are text.
@@ -138,35 +162,6 @@ fn wait(
     }
 }
 
-/// How fast the models are here.
-fn speed_text(found: &Value) -> String {
-    let row = |model: &Value| {
-        let number = |key: &str| model.get(key).and_then(Value::as_f64);
-        let ms = |key: &str| number(key).map_or(String::new(), |ms| format!("{ms:.3} ms"));
-        if let Some(error) = model.get("error").and_then(Value::as_str) {
-            return vec![text::short(&text::string(model, "release")), error.to_owned()];
-        }
-        let memory = number("memory_bytes_peak").unwrap_or(0.0) / f64::from(1 << 20);
-        vec![
-            text::string(model, "name"),
-            ms("p50_ms"),
-            ms("p95_ms"),
-            ms("p99_ms"),
-            format!("{memory:.0} MiB"),
-            number("energy_joules").map_or("not readable here".to_owned(), |j| format!("{j:.3} J")),
-        ]
-    };
-    let rows: Vec<Vec<String>> = text::list(found, "models").iter().map(row).collect();
-    format!(
-        "{}\n\nMeasured on this machine with the models' public samples; no part of the board, which is the same \
-         everywhere.",
-        text::table(
-            &["model", "p50", "p95", "p99", "memory", "energy a request"],
-            &rows
-        )
-    )
-}
-
 /// Metrics of all slices and classes together, by model; nothing where there are scores alone.
 fn metrics_text(board: &Value) -> Option<String> {
     let models = text::list(board, "models");
@@ -213,14 +208,20 @@ fn board_text(board: &Value) -> String {
         .iter()
         .filter_map(Value::as_str)
         .collect();
+    let strengths = board.get("strengths").is_some_and(Value::is_object);
     let header: Vec<&str> = ["rank", "model", "field score", "95% interval", "worst slice"]
         .into_iter()
         .chain(slices.iter().copied())
+        .chain(strengths.then_some("strength"))
+        .chain(["p50 here", "energy here"])
         .collect();
-    let rows: Vec<Vec<String>> = text::list(board, "models")
-        .iter()
-        .map(|model| row(model, &slices))
-        .collect();
+    let full = |model: &Value| {
+        let mut cells = row(model, &slices);
+        cells.extend(strengths.then(|| strength(model)));
+        cells.extend(speed::cells(board, &text::string(model, "release")));
+        cells
+    };
+    let rows: Vec<Vec<String>> = text::list(board, "models").iter().map(full).collect();
     let mut lines = vec![format!("{}: {}", field("name"), field("scenario")), String::new()];
     lines.push(text::table(&header, &rows));
     lines.push(String::new());
@@ -245,6 +246,8 @@ fn board_text(board: &Value) -> String {
             ),
         ),
         ("records", estimate(board.get("records"))),
+        ("never labelled", unlabelled(board)),
+        ("next window of", field("previous")),
         (
             "privacy",
             format!(
@@ -294,12 +297,11 @@ fn row(model: &Value, slices: &[&str]) -> Vec<String> {
         ""
     };
     let by_slice = |slice: &&str| {
-        text::fraction(
-            model
-                .get("slices")
-                .and_then(|s| s.get(*slice))
-                .and_then(|c| c.get("score")),
-        )
+        let cell = model.get("slices").and_then(|slices| slices.get(*slice));
+        match cell.and_then(|cell| cell.get("hidden")?.as_str()) {
+            Some(reason) => format!("hidden: {reason}"),
+            None => text::fraction(cell.and_then(|cell| cell.get("score"))),
+        }
     };
     let mut cells = vec![
         ranks,
@@ -310,6 +312,27 @@ fn row(model: &Value, slices: &[&str]) -> Vec<String> {
     ];
     cells.extend(slices.iter().map(by_slice));
     cells
+}
+
+/// A model's Bradley–Terry strength with its interval.
+fn strength(model: &Value) -> String {
+    let number = |key: &str| {
+        model
+            .get("strength")
+            .and_then(|strength| strength.get(key)?.as_f64())
+    };
+    match (number("value"), number("lo"), number("hi")) {
+        (Some(value), Some(lo), Some(hi)) => format!("{value:+.2} [{lo:+.2}, {hi:+.2}]"),
+        _ => "hidden".to_owned(),
+    }
+}
+
+/// Of a window of real use: what was drawn and has no truth.
+fn unlabelled(board: &Value) -> String {
+    match board.get("in_use").filter(|in_use| in_use.is_object()) {
+        Some(in_use) => estimate(in_use.get("unlabelled")),
+        None => String::new(),
+    }
 }
 
 fn estimate(value: Option<&Value>) -> String {

@@ -5,7 +5,7 @@
 //! before it, and the view equals the one computed from scratch, byte for byte.
 
 use super::{BoardError, BoardInput, NoisyCount, ScoreTable, names, tabulate, weighted_board};
-use crate::interval::{Release, Score, Weights};
+use crate::interval::{Interval, Release, Score, Weights};
 use crate::rank::RankSet;
 use crate::schema::{Schema, SchemaParams};
 use serde::{Deserialize, Serialize};
@@ -33,6 +33,8 @@ pub struct WindowScores {
     pub slices: Vec<Vec<Score>>,
     /// Ranks that each model can have.
     pub ranks: Vec<RankSet>,
+    /// Interval of each field score for comparisons with other windows.
+    pub across: Vec<Option<Interval>>,
     /// Records in all reports together.
     pub records: NoisyCount,
     /// Accepted reports.
@@ -46,6 +48,7 @@ impl From<ScoreTable> for WindowScores {
             fields: table.rows.iter().map(|row| row.field).collect(),
             slices: table.rows.iter().map(scores).collect(),
             ranks: table.rows.iter().map(|row| row.rank).collect(),
+            across: table.rows.iter().map(|row| row.across).collect(),
             records: table.records,
             contributors: table.contributors,
         }
@@ -138,6 +141,11 @@ impl<K: Ord> Series<K> {
         self.contributors = self.contributors.saturating_add(window.contributors);
         self.windows.insert(key, scores);
         Ok(true)
+    }
+
+    /// The scores of a window that was added.
+    pub fn window(&self, key: &K) -> Option<&WindowScores> {
+        self.windows.get(key)
     }
 
     /// The windows and the pool. Costs one table.

@@ -1,6 +1,6 @@
 //! A released vector read as estimates with known noise.
 
-use super::{Weights, estimable};
+use super::{Weights, estimable, showable};
 use crate::schema::{Entry, EntryKind, Part, Schema};
 use thiserror::Error;
 
@@ -126,6 +126,28 @@ impl Release {
     pub fn views(&self, slice: u16) -> Estimate {
         self.count(EntryKind::Views { slice })
             .unwrap_or_else(|| self.records())
+    }
+
+    /// Whether the slice has enough records for its cells to be shown; see
+    /// [`super::CELL_RECORDS_MIN`].
+    pub fn shows(&self, slice: u16) -> bool {
+        showable(&self.views(slice))
+    }
+
+    /// Whether there are enough records for anything to be shown.
+    pub fn shows_any(&self) -> bool {
+        showable(&self.records())
+    }
+
+    /// Records without a view in the slice: of served predictions those that were drawn and never
+    /// labelled. Nothing unless the layout lets views be missing.
+    pub fn lacking(&self, slice: u16) -> Option<Estimate> {
+        let views = self.count(EntryKind::Views { slice })?;
+        let records = self.records();
+        Some(Estimate {
+            value: records.value - views.value,
+            variance: records.variance + views.variance,
+        })
     }
 
     /// A count of a table, in the table's own units: what contributors added up.

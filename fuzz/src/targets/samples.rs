@@ -177,6 +177,7 @@ pub(super) fn challenges() -> Vec<Vec<u8>> {
         }],
         clean_slice: "clean".into(),
         metric: "accuracy".into(),
+        previous: None,
     };
     vec![challenge.encode()]
 }

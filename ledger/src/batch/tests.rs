@@ -173,3 +173,22 @@ fn an_unknown_task_or_window_is_an_open_batch_without_seats() {
         assert!(view.transcripts().is_none() && view.shares().is_none());
     }
 }
+
+#[test]
+fn a_seat_that_published_two_values_is_named_with_both_records() {
+    let mut world = World::released();
+    assert!(
+        batch(&world.store(), world.batch())
+            .unwrap()
+            .contradictions
+            .is_empty()
+    );
+    world.aggregate(0, vec![8]);
+    let view = batch(&world.store(), world.batch()).unwrap();
+    let [found] = view.contradictions.as_slice() else {
+        panic!("{:?}", view.contradictions)
+    };
+    assert_eq!((found.seat, found.kind), (0, Kind::Aggregate));
+    assert_ne!(found.records[0], found.records[1]);
+    assert_eq!(view.phase, Phase::Void);
+}

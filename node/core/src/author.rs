@@ -122,6 +122,14 @@ pub(crate) fn create_challenge(ctx: &mut Context<'_>, task: &Task, challenge: &C
             "the challenge and its task name different slices".into(),
         );
     }
+    let measured = task.statistics.extra.score.name();
+    if challenge.metric != measured {
+        let message = format!(
+            "the challenge says that its scores are '{}', its task measures '{measured}'; give one of them for both",
+            challenge.metric
+        );
+        return refuse("invalid", message);
+    }
     for release in &task.statistics.releases {
         if catalogue::release(&ctx.view, release)?.is_none() {
             return refuse(

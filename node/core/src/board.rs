@@ -4,8 +4,8 @@
 use fieldmark_fl::board::{self as scores, BoardInput, Row, ScoreTable};
 use fieldmark_fl::interval::{self, Micro, Score, Weights};
 use fieldmark_fl::schema::Schema;
-use fieldmark_ledger::batch::{BatchView, Phase};
-use fieldmark_ledger::{board as ledger_board, identity};
+use fieldmark_ledger::batch::Phase;
+use fieldmark_ledger::board as ledger_board;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Read, StoreError};
 use fieldmark_protocol::task::{Eligibility, Task};
@@ -16,12 +16,20 @@ use serde::Serialize;
 use crate::io::phase_name;
 use crate::params::schema_params;
 
+mod in_use;
 mod metrics;
 mod provenance;
+mod seats;
+mod strengths;
+mod trend;
 mod weights;
 
+pub use in_use::InUse;
 pub use metrics::MetricCell;
 pub use provenance::{CellOf, EntryOf, Noise, Provenance, provenance};
+pub use seats::Seat;
+pub use strengths::{Strength, Strengths};
+pub use trend::{Change, ModelTrend, Point, Trend, TrendCache, TrendWindow, trend};
 pub use weights::{WeightsTextError, parse as parse_weights};
 
 /// A challenge's leaderboard. Its JSON is what `fieldmark leaderboard --json` prints.
@@ -73,6 +81,15 @@ pub struct Board {
     pub weights: Option<std::collections::BTreeMap<String, Fixed>>,
     /// Whether any two models are separated.
     pub separable: bool,
+    /// What holds for the strengths; absent unless the task carries win counts of pairs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strengths: Option<Strengths>,
+    /// Which window of real use it is; absent for a challenge over datasets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub in_use: Option<InUse>,
+    /// The challenge whose next window this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub previous: Option<RecordId>,
     /// Largest change of a field score that one contributor could have made, as a fraction.
     pub influence: Option<Fixed>,
     /// Half-widths to expect of a field score and a slice, from the task alone.
@@ -126,7 +143,13 @@ pub struct Cell {
     pub conservative: bool,
     /// Whether the interval ends at 0 or 1, so that it may cover more than 95%.
     pub bound: bool,
+    /// Why the score is not shown, where it is not: its records are too few.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hidden: Option<&'static str>,
 }
+
+/// Why a cell is hidden.
+const TOO_FEW: &str = "too few records";
 
 /// One model's row.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -146,25 +169,15 @@ pub struct ModelRow {
     pub slices: std::collections::BTreeMap<String, Cell>,
     /// Name of the slice with the lowest score.
     pub worst_slice: Option<String>,
+    /// Strength in pairs, where the task carries win counts.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub strength: Option<Strength>,
     /// Mean confidence less mean score; positive is over-confident.
     pub calibration_gap: Option<Estimate>,
     /// Metrics beyond scores, fairness gaps and drift included.
     pub metrics: Vec<MetricCell>,
     /// Whether its author withdrew it since; its row stays.
     pub withdrawn: bool,
-}
-
-/// A member of the committee.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Seat {
-    /// Who answers for it.
-    pub identity: PublicKey,
-    /// Its published name.
-    pub name: Option<String>,
-    /// Whether the reader's policy names it.
-    pub trusted: bool,
-    /// Whether its share is missing while others are public.
-    pub silent: bool,
 }
 
 /// Half-widths of 95% intervals to expect before anything is measured, in fractions.
@@ -222,9 +235,14 @@ pub fn weighted(
     let task = &inputs.task.task;
     let schema = Schema::new(&schema_params(task))?;
     let weights = parse_weights(weights, &task.statistics.slices)?;
-    let sum = crate::reveal::sum(task, &inputs.batch);
+    let added = crate::reveal::sum(task, &inputs.batch);
     let released = inputs.batch.phase == Phase::Released;
-    let sum = sum.filter(|_| released);
+    let sum = added.clone().filter(|_| released);
+    let seats = seats::seats(store, &inputs, added.as_deref(), policy)?;
+    let strengths = sum
+        .as_deref()
+        .and_then(|sum| strengths::of_models(task, &schema, sum));
+    let in_use = in_use::of_task(task, &schema, sum.as_deref());
     let metrics = sum
         .as_deref()
         .map(|sum| metrics::of_models(&inputs, &schema, sum));
@@ -254,7 +272,8 @@ pub fn weighted(
         records: table
             .as_ref()
             .map(|t| estimate(t.records.value, t.records.interval)),
-        committee: seats(store, task, &inputs.batch, policy)?,
+        notices: notices(&inputs, policy, &seats),
+        committee: seats,
         trusted: policy.accepts(task),
         trust_policy: policy.hash(),
         slices: task.statistics.slices.clone(),
@@ -262,11 +281,18 @@ pub fn weighted(
         metric: task.statistics.extra.score.name(),
         weights: shares(&weights, &task.statistics.slices),
         separable: table.as_ref().is_some_and(|t| t.separable),
+        strengths: strengths.as_ref().map(|(all, _)| all.clone()),
+        in_use,
+        previous: challenge.previous,
         influence: table.as_ref().and_then(|t| t.influence).map(Fixed),
         expected: expectation(task, &schema),
-        models: rows(&inputs, table.as_ref(), metrics.unwrap_or_default()),
+        models: rows(
+            &inputs,
+            table.as_ref(),
+            metrics.unwrap_or_default(),
+            strengths.map(|(_, each)| each).unwrap_or_default(),
+        ),
         caveats: CAVEATS,
-        notices: notices(&inputs, policy),
         inputs: inputs.ids(),
     })
 }
@@ -329,6 +355,7 @@ const NO_CELL: Cell = Cell {
     noise_hi: None,
     conservative: false,
     bound: false,
+    hidden: None,
 };
 
 fn cell(score: &Score) -> Cell {
@@ -346,6 +373,7 @@ fn cell(score: &Score) -> Cell {
         noise_hi: score.noise().map(|i| Fixed(i.high)),
         conservative,
         bound,
+        hidden: score.value().is_none().then_some(TOO_FEW),
     }
 }
 
@@ -354,6 +382,7 @@ fn rows(
     inputs: &ledger_board::BoardInputs,
     table: Option<&ScoreTable>,
     mut metrics: Vec<Vec<MetricCell>>,
+    strengths: Vec<Strength>,
 ) -> Vec<ModelRow> {
     let task = &inputs.task.task;
     let models = u16::try_from(task.statistics.releases.len()).unwrap_or(u16::MAX);
@@ -371,6 +400,7 @@ fn rows(
             field: scored.map_or(NO_CELL, |row| cell(&row.field)),
             slices: slices.map(Iterator::collect).unwrap_or_default(),
             worst_slice: worst.map(|s| s.slice.clone()),
+            strength: strengths.get(at).copied(),
             calibration_gap: scored
                 .and_then(|r| r.calibration)
                 .map(|c| estimate(c.value, c.noise)),
@@ -380,24 +410,6 @@ fn rows(
     }
     rows.sort_by_key(|row| std::cmp::Reverse(row.field.score));
     rows
-}
-
-fn seats(
-    store: &dyn Read,
-    task: &Task,
-    view: &BatchView,
-    policy: &TrustPolicy,
-) -> Result<Vec<Seat>, StoreError> {
-    let silent = view.silent();
-    let seat = |(at, aggregator): (usize, &fieldmark_protocol::task::Aggregator)| {
-        Ok(Seat {
-            identity: aggregator.identity,
-            name: identity::name(store, &aggregator.identity)?,
-            trusted: policy.aggregators.contains(&aggregator.identity),
-            silent: silent.contains(&at),
-        })
-    };
-    task.committee.iter().enumerate().map(seat).collect()
 }
 
 /// What a full window would give: every expected report with as many records as it may count.
@@ -430,7 +442,7 @@ const CAVEATS: [&str; 2] = [
     "Who took part is visible; what was sent is not.",
 ];
 
-fn notices(inputs: &ledger_board::BoardInputs, policy: &TrustPolicy) -> Vec<String> {
+fn notices(inputs: &ledger_board::BoardInputs, policy: &TrustPolicy, seats: &[Seat]) -> Vec<String> {
     let task = &inputs.task.task;
     let mut notices = Vec::new();
     if matches!(task.eligibility, Eligibility::Open) {
@@ -448,6 +460,16 @@ fn notices(inputs: &ledger_board::BoardInputs, policy: &TrustPolicy) -> Vec<Stri
     for release in inputs.releases.iter().filter(|r| r.author_equivocated) {
         notices.push(format!("The author of {} equivocated.", release.release.name));
     }
+    let (said, measured) = (
+        &inputs.challenge.challenge.metric,
+        task.statistics.extra.score.name(),
+    );
+    if said != measured {
+        notices.push(format!(
+            "The challenge says that its scores are '{said}'; its task measures '{measured}', which is shown."
+        ));
+    }
+    notices.extend(seats::notices(seats, &inputs.batch));
     if inputs.batch.phase == Phase::Void {
         notices.push("Two differing aggregates were published: the result is void.".to_owned());
     }

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use fieldmark_fl::budget::RecordSketch;
 use fieldmark_ledger::tasks::{self, TaskView};
 use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::challenge::Challenge;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::task::{SKEW_MS, Task};
@@ -165,7 +166,11 @@ impl Feedback {
             self.opened.remove(&last.task.name);
             return Ok(());
         };
-        let mut challenge = challenge.challenge;
+        let previous = Some(challenge.id);
+        let mut challenge = Challenge {
+            previous,
+            ..challenge.challenge
+        };
         challenge.name = format!("{}-w{window}", last.task.name);
         if author::create_challenge(ctx, &next, &challenge)?.is_err() {
             self.opened.remove(&last.task.name);

@@ -385,6 +385,9 @@ pub struct Dataset {
     /// Groups for fairness statistics, sorted.
     #[serde(default)]
     pub groups: Vec<String>,
+    /// Attributes of its records; absent in notes of old.
+    #[serde(default)]
+    pub attributes: Option<Vec<String>>,
     /// How the file is read, in the reader's own words (JSON); not interpreted by the machines.
     #[serde(default)]
     pub reading: String,

@@ -19,6 +19,7 @@ pub mod helper;
 pub mod io;
 mod issues;
 pub mod leader;
+pub mod lifecycle;
 pub mod limits;
 #[cfg(test)]
 mod lone_node;

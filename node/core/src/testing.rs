@@ -4,7 +4,9 @@ use fieldmark_fl::schema::{Details, RecordOutcome, Schema, ViewOutcome};
 use fieldmark_ledger::log::{self, Ingest};
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_protocol::address::{NodeCertificate, Roles};
-use fieldmark_protocol::aggregation::{AggregateShare, BatchId, ShareCommitment, Transcript, commitment};
+use fieldmark_protocol::aggregation::{
+    Aggregate, AggregateShare, BatchId, ShareCommitment, Transcript, commitment,
+};
 use fieldmark_protocol::challenge::{Challenge, Slice};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::Store;
@@ -97,6 +99,9 @@ pub(crate) struct Field {
     pub(crate) ada: Signer,
     operator: Signer,
     nodes: Vec<Signer>,
+    /// What the next challenge names as its previous window.
+    previous: Option<RecordId>,
+    opens_at_ms: u64,
 }
 
 impl Field {
@@ -117,6 +122,8 @@ impl Field {
             ada: Signer::identity(1),
             operator: Signer::identity(2),
             nodes,
+            previous: None,
+            opens_at_ms: 0,
         }
     }
 
@@ -148,6 +155,46 @@ impl Field {
         };
         let outcomes: Vec<_> = (0..2_000).map(outcome).collect();
         self.released(name, task, &outcomes)
+    }
+
+    /// The next window of a challenge, released as [`Self::challenge`] is.
+    pub(crate) fn next(
+        &mut self,
+        name: &str,
+        previous: RecordId,
+        releases: &[RecordId],
+        slices: &[&str],
+        percent: &[&[usize]],
+    ) -> RecordId {
+        self.previous = Some(previous);
+        let next = self.challenge(name, releases, slices, percent);
+        self.previous = None;
+        next
+    }
+
+    /// Both aggregators publish an aggregate; the second's is not the sum.
+    pub(crate) fn contradict(&mut self, challenge: RecordId) {
+        let inputs = fieldmark_ledger::board::gather(&self.store, &challenge)
+            .unwrap()
+            .unwrap();
+        let sum = crate::reveal::sum(&inputs.task.task, &inputs.batch).unwrap();
+        let mut values: Vec<i64> = sum.iter().map(|value| i64::try_from(*value).unwrap()).collect();
+        for node in &mut self.nodes {
+            let aggregate = Aggregate {
+                batch: inputs.task.batch(),
+                count: 5,
+                values: values.clone(),
+                shares: inputs
+                    .batch
+                    .shares()
+                    .unwrap()
+                    .iter()
+                    .map(|share| share.id)
+                    .collect(),
+            };
+            node.say(&mut self.store, Kind::Aggregate, aggregate.encode());
+            values[0] += 1;
+        }
     }
 
     /// A challenge of one release and one slice that measures drift: of 100 answers `first` are the first
@@ -189,6 +236,7 @@ impl Field {
             slices: slices.iter().map(slice).collect(),
             clean_slice: slices[0].clone(),
             metric: "accuracy".into(),
+            previous: self.previous,
         };
         let challenge = self
             .operator
@@ -197,12 +245,13 @@ impl Field {
         challenge
     }
 
-    fn task(&self, releases: &[RecordId], slices: &[&str]) -> Task {
+    fn task(&mut self, releases: &[RecordId], slices: &[&str]) -> Task {
         let seat = |node: &Signer| Aggregator {
             identity: node.author,
             node_key: node.key.public(),
             hpke_key: PublicKey::new([7; 32]),
         };
+        self.opens_at_ms += 1_000;
         let mut committee: Vec<Aggregator> = self.nodes.iter().map(seat).collect();
         for (at, seat) in (8u8..).zip(&mut committee) {
             seat.hpke_key = PublicKey::new([at; 32]);
@@ -227,8 +276,8 @@ impl Field {
             eligibility: Eligibility::Open,
             min_batch: 3,
             reports_expected: 0,
-            opens_at_ms: 1000,
-            closes_at_ms: 2000,
+            opens_at_ms: self.opens_at_ms,
+            closes_at_ms: self.opens_at_ms + 1_000,
             patience_ms: 0,
             recurrence: None,
             window: 0,

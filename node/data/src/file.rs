@@ -137,6 +137,16 @@ impl DatasetFile {
         }
     }
 
+    /// Names of the attributes of every row, in the order of the columns.
+    ///
+    /// # Errors
+    /// As [`crate::open`], when the dataset can no longer be read.
+    pub fn attributes(&self) -> Result<Vec<String>, DataError> {
+        let rows = rows(&self.path, &self.options)?;
+        let names = rows.columns().attributes.iter().map(|(_, name)| name.clone());
+        Ok(names.collect())
+    }
+
     /// The source records in the order of their first rows. A dataset that changed meanwhile ends the
     /// iteration with [`DataError::Changed`] or the error that the change causes.
     ///

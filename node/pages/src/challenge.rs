@@ -1,14 +1,18 @@
 //! A challenge's page: the scenario, then the leaderboard or why there is none yet. The same board as a
 //! file of its own is [`standalone`].
 
+use std::collections::BTreeMap;
+
 use fieldmark_node_core::board::Board;
+use fieldmark_node_core::lifecycle::Stage;
+use fieldmark_protocol::RecordId;
 use maud::{Markup, html};
 
 use crate::layout::{Document, Place, Section};
 use crate::leaderboard::{self, Setting};
 use crate::phase;
 use crate::text;
-use crate::view::ChallengePage;
+use crate::view::{ChallengePage, SpeedView};
 
 /// The page of one challenge, in any phase.
 #[must_use]
@@ -16,11 +20,15 @@ pub fn challenge(page: &ChallengePage<'_>) -> Markup {
     let setting = Setting {
         place: Place::Site(Section::Challenges),
         slices: page.slices,
+        speeds: page.speeds,
+        trend: page.trend,
     };
     let body = html! {
-        (head(page.board))
+        (head(page.board, phase::stage(page.stage, page.board.phase)))
         (window(page))
-        @if phase::under_way(page.board.phase) { (progress(page)) }
+        @if page.stage == Stage::Registered {
+            p.banner { strong { "Registered. " } "Everything is fixed and signed; reports are taken from " (text::time(page.opens_at_ms)) "." }
+        } @else if phase::under_way(page.board.phase) { (progress(page)) }
         (leaderboard::sections(page.board, &setting, reports(page)))
     };
     Document {
@@ -36,13 +44,15 @@ pub fn challenge(page: &ChallengePage<'_>) -> Markup {
 /// The leaderboard as one self-contained HTML file: style inside, no script, nothing loaded, no link
 /// into a node.
 #[must_use]
-pub fn standalone(board: &Board) -> String {
+pub fn standalone(board: &Board, speeds: &BTreeMap<RecordId, SpeedView>) -> String {
     let setting = Setting {
         place: Place::File,
         slices: &[],
+        speeds,
+        trend: None,
     };
     let body = html! {
-        (head(board))
+        (head(board, phase::badge(board.phase)))
         (leaderboard::sections(board, &setting, board.contributors))
     };
     Document {
@@ -60,9 +70,9 @@ fn reports(page: &ChallengePage<'_>) -> u64 {
     page.reports.unwrap_or(page.board.contributors)
 }
 
-fn head(board: &Board) -> Markup {
+fn head(board: &Board, badge: Markup) -> Markup {
     html! {
-        p.eyebrow { "Challenge " (phase::badge(board.phase)) }
+        p.eyebrow { "Challenge " (badge) }
         h1 { (board.name) }
         p.scenario { (board.scenario) }
     }
@@ -74,6 +84,9 @@ fn window(page: &ChallengePage<'_>) -> Markup {
             "Window " (text::time(page.opens_at_ms)) " to " (text::time(page.closes_at_ms))
             @if page.reports_expected > 0 { ", or until " (text::plural(page.reports_expected.into(), "report")) }
             @if let Some(operator) = page.operator { " · posed by " (text::author(operator)) }
+            @if let Some(previous) = page.board.previous {
+                " · next window of " a href={ "/challenges/" (previous) } { (previous.short()) }
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The list of challenges.
 
+use fieldmark_node_core::lifecycle::Stage;
 use maud::{Markup, html};
 
 use crate::layout::{Document, Place, Section};
@@ -37,7 +38,7 @@ fn entry(challenge: &ChallengeSummary) -> Markup {
         li {
             div.entry-head {
                 h2 { a href={ "/challenges/" (challenge.id) } { (challenge.name) } }
-                (phase::badge(&challenge.phase))
+                (phase::stage(challenge.stage, &challenge.phase))
             }
             p.summary { (challenge.scenario) }
             @if let Some(leader) = &challenge.leader {
@@ -48,7 +49,8 @@ fn entry(challenge: &ChallengeSummary) -> Markup {
                 " · " (text::plural(challenge.reports, "report"))
                 @if phase::under_way(&challenge.phase) { " of at least " (challenge.min_batch) }
                 " · " span.nobreak { "ε = " (challenge.epsilon) }
-                @if challenge.phase == "open" { " · closes " (text::time(challenge.closes_at_ms)) }
+                @if challenge.stage == Stage::Registered { " · opens " (text::time(challenge.opens_at_ms)) }
+                @else if challenge.phase == "open" { " · closes " (text::time(challenge.closes_at_ms)) }
                 @else { " · opened " (text::day(challenge.opens_at_ms)) }
             }
         }

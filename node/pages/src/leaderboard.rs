@@ -1,13 +1,17 @@
 //! The leaderboard: one sentence, the intervals, the slices, what the field changed, and everything a
 //! reader needs to judge the numbers. The same sections serve the site and the file of its own.
 
-use fieldmark_node_core::board::{Board, Cell, ModelRow};
+use std::collections::BTreeMap;
+
+use fieldmark_node_core::board::{Board, Cell, ModelRow, Trend};
+use fieldmark_protocol::RecordId;
 use fieldmark_protocol::challenge::Slice;
 use maud::{Markup, html};
 
 use crate::layout::Place;
 use crate::phase;
 use crate::text::{self, Digits};
+use crate::view::SpeedView;
 
 mod committee;
 mod evidence;
@@ -18,11 +22,16 @@ mod privacy;
 mod result;
 mod scale;
 mod slices;
+mod speed;
+mod strengths;
+mod trend;
 
 /// Where the board stands and what else is known of its slices.
 pub(crate) struct Setting<'a> {
     pub(crate) place: Place,
     pub(crate) slices: &'a [Slice],
+    pub(crate) speeds: &'a BTreeMap<RecordId, SpeedView>,
+    pub(crate) trend: Option<&'a Trend>,
 }
 
 impl Setting<'_> {
@@ -39,6 +48,7 @@ impl Setting<'_> {
 pub(crate) fn sections(board: &Board, setting: &Setting<'_>, reports: u64) -> Markup {
     html! {
         @if board.phase == "released" { (released(board, setting)) } @else { (withheld(board, setting, reports)) }
+        @if let Some(trend) = setting.trend { (trend::section(board, trend, setting)) }
         (privacy::section(board))
         (committee::section(board))
         (evidence::section(board, setting))
@@ -55,7 +65,9 @@ fn released(board: &Board, setting: &Setting<'_>) -> Markup {
         (field::section(board, setting, digits))
         (slices::section(board, setting, digits))
         (metrics::section(board, setting))
-        (moves::section(board, digits))
+        (strengths::section(board, setting))
+        (speed::section(board, setting))
+        @if board.in_use.is_none() { (moves::section(board, digits)) }
     }
 }
 
@@ -123,6 +135,22 @@ fn figures(board: &Board) -> Markup {
                     None => dd { "not estimable" },
                 }
             }
+            @if let Some(in_use) = &board.in_use {
+                div {
+                    dt { "Counted and never labelled" }
+                    @match &in_use.unlabelled {
+                        Some(unlabelled) => dd {
+                            "≈ " (text::whole_value(unlabelled))
+                            span.interval { " [" (text::whole_interval(unlabelled)) "]" }
+                        },
+                        None => dd { "not estimable" },
+                    }
+                }
+                div {
+                    dt { "Drawn of what was served" }
+                    dd { (format!("{:.1}", 100.0 * text::float(in_use.rate))) " %" }
+                }
+            }
             div { dt { "A score is" } dd { (score_words(board.metric)) } }
             div { dt { "Models × slices" } dd { (board.models.len()) " × " (board.slices.len()) } }
             div { dt { "Privacy per " (unit(board)) } dd { "ε = " (board.epsilon) } }
@@ -157,7 +185,10 @@ fn unit(board: &Board) -> &str {
 
 /// The cell that stands for the lab.
 fn clean<'a>(board: &Board, row: &'a ModelRow) -> Option<&'a Cell> {
-    row.slices.get(&board.clean_slice)
+    // What is served in real use has no lab to compare with.
+    row.slices
+        .get(&board.clean_slice)
+        .filter(|_| board.in_use.is_none())
 }
 
 /// Field score less clean score, where both are estimated.

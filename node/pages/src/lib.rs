@@ -42,6 +42,6 @@ pub use model::model;
 pub use status::{not_found, status};
 pub use view::{
     Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ChangeEntry, CommentEntry,
-    FeedPage, Hidden, IssueEntry, IssueList, IssuePage, ModelPage, Placement, ReleaseSummary, StatusPage,
-    Version,
+    FeedPage, Hidden, IssueEntry, IssueList, IssuePage, ModelPage, Placement, ReleaseSummary, SpeedView,
+    StatusPage, Version,
 };

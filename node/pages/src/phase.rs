@@ -1,6 +1,7 @@
 //! What the phases of a batch mean, in words.
 
 use fieldmark_node_core::board::Board;
+use fieldmark_node_core::lifecycle::Stage;
 use maud::{Markup, html};
 
 use crate::text::plural;
@@ -28,6 +29,27 @@ pub(crate) fn badge(phase: &str) -> Markup {
         _ => ("live", "◐"),
     };
     html! { span class={ "badge " (class) } { span aria-hidden="true" { (sign) } " " (phase) } }
+}
+
+/// The word of a challenge's life, with its batch's phase where that says more.
+pub(crate) fn stage(stage: Stage, phase: &str) -> Markup {
+    let (class, sign) = match stage {
+        Stage::Draft | Stage::Registered => ("", "◌"),
+        Stage::Open => ("live", "○"),
+        Stage::Closing => ("live", "◐"),
+        Stage::Closed if phase == "released" => ("good", "●"),
+        Stage::Closed | Stage::Aborted => ("bad", "✕"),
+    };
+    let more = match stage {
+        Stage::Closing if phase != "open" => Some(phase),
+        Stage::Closed => Some(phase),
+        _ => None,
+    };
+    html! {
+        span class={ "badge " (class) } {
+            span aria-hidden="true" { (sign) } " " (stage.name()) @if let Some(more) = more { ": " (more) }
+        }
+    }
 }
 
 /// Where the batch stands among the steps, for phases that are under way.

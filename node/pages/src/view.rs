@@ -1,6 +1,9 @@
 //! What each page shows, as plain values. Times are milliseconds since 1970 in UTC, sizes are bytes.
 
-use fieldmark_node_core::board::{Board, Cell};
+use std::collections::BTreeMap;
+
+use fieldmark_node_core::board::{Board, Cell, Trend};
+use fieldmark_node_core::lifecycle::Stage;
 use fieldmark_node_core::news::News;
 use fieldmark_protocol::challenge::Slice;
 use fieldmark_protocol::issue::Environment;
@@ -224,6 +227,8 @@ pub struct ChallengeSummary {
     pub name: String,
     /// The scenario, for people.
     pub scenario: String,
+    /// Where it stands in its life.
+    pub stage: Stage,
     /// Phase of its batch, as [`fieldmark_node_core::io::phase_name`] gives it.
     pub phase: String,
     /// Models entered.
@@ -244,11 +249,32 @@ pub struct ChallengeSummary {
     pub leader: Option<String>,
 }
 
+/// How fast one node found a release on its public sample.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SpeedView {
+    /// Half of the requests took at most this long, in milliseconds.
+    pub p50_ms: f64,
+    /// 95% of them.
+    pub p95_ms: f64,
+    /// 99% of them.
+    pub p99_ms: f64,
+    /// The most memory that the runner held, in bytes.
+    pub memory_bytes: u64,
+    /// Energy of the machine's processors by request, in joules; absent where it cannot be read.
+    pub energy_joules: Option<f64>,
+}
+
 /// One challenge with its leaderboard.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ChallengePage<'a> {
     /// The leaderboard, whatever its phase.
     pub board: &'a Board,
+    /// Where it stands in its life.
+    pub stage: Stage,
+    /// Its windows in a row; shown where there are several.
+    pub trend: Option<&'a Trend>,
+    /// What this node timed of its models.
+    pub speeds: &'a BTreeMap<RecordId, SpeedView>,
     /// The slices with words for people.
     pub slices: &'a [Slice],
     /// Who signed the challenge.

@@ -1,6 +1,6 @@
 //! What a reader of the pages would notice, and what an author must not be able to do to them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmark_node_core::board::Board;
 use fieldmark_pages as pages;
@@ -36,7 +36,7 @@ fn gallery() -> Vec<String> {
     all.extend([
         shown(&sample::board()),
         shown(&sample::close_board()),
-        pages::standalone(&sample::board()),
+        pages::standalone(&sample::board(), &BTreeMap::new()),
         pages::catalogue(&sample::catalogue()).into_string(),
         pages::model(&sample::model()).into_string(),
         pages::issue(&sample::issue()).into_string(),
@@ -110,7 +110,7 @@ fn a_hostile_board_is_escaped_everywhere() {
             ..sample::challenge_page(&board)
         };
         assert_inert(&pages::challenge(&page).into_string());
-        assert_inert(&pages::standalone(&board));
+        assert_inert(&pages::standalone(&board, &BTreeMap::new()));
     }
 }
 
@@ -299,7 +299,7 @@ fn a_withdrawn_model_keeps_its_row() {
 
 #[test]
 fn the_file_of_its_own_loads_nothing_and_links_nowhere() {
-    let page = pages::standalone(&sample::board());
+    let page = pages::standalone(&sample::board(), &BTreeMap::new());
     assert!(
         values(&page, "href")
             .iter()
@@ -338,7 +338,7 @@ fn the_policy_lets_nothing_load_and_one_script_run() {
     assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"));
     assert!(policy.contains("; script-src 'sha256-") && policy.contains("; connect-src 'self';"));
     assert!(!policy.contains("unsafe"));
-    assert!(!pages::standalone(&sample::board()).contains("script-src"));
+    assert!(!pages::standalone(&sample::board(), &BTreeMap::new()).contains("script-src"));
 }
 
 #[test]
@@ -366,4 +366,53 @@ fn a_flood_of_issues_is_told_and_not_shown() {
         "{page}"
     );
     assert!(page.contains("1 open, 1 closed"), "{page}");
+}
+
+#[test]
+fn a_board_names_who_failed_and_hides_cells_of_too_few_records() {
+    let page = shown(&sample::pairs_board());
+    assert!(page.contains("published two aggregates that differ"));
+    assert!(page.contains("Strength in pairs") && page.contains("+1.35"));
+    assert!(page.contains("too few records"));
+    assert!(page.contains("next window of"));
+}
+
+#[test]
+fn a_board_of_real_use_has_no_lab_and_counts_the_unlabelled() {
+    let page = shown(&sample::in_use_board());
+    assert!(!page.contains("Lab to field") && !page.contains(" lab</span>"));
+    assert!(page.contains("Counted and never labelled") && page.contains("113"));
+}
+
+#[test]
+fn a_trend_draws_each_model_and_says_what_is_certain() {
+    let (board, trend) = (sample::board(), sample::trend());
+    let page = pages::ChallengePage {
+        trend: Some(&trend),
+        ..sample::challenge_page(&board)
+    };
+    let page = pages::challenge(&page).into_string();
+    assert_eq!(page.matches("class=\"trend-plot\"").count(), 3);
+    assert!(page.contains("▼ fell ") && page.contains("▲ rose "));
+    let one = fieldmark_node_core::board::Trend {
+        windows: trend.windows[..1].to_vec(),
+        ..trend.clone()
+    };
+    let page = pages::ChallengePage {
+        trend: Some(&one),
+        ..sample::challenge_page(&board)
+    };
+    assert!(
+        !pages::challenge(&page)
+            .into_string()
+            .contains("Trend over windows")
+    );
+}
+
+#[test]
+fn what_nobody_timed_has_dashes() {
+    let page = shown(&sample::board());
+    assert!(page.contains("0.412 ms") && page.contains("0.018 J"));
+    let row = page.split("<table class=\"plain speed\">").nth(1).unwrap();
+    assert!(row.contains("<td class=\"number\">–</td>"));
 }

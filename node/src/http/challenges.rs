@@ -7,7 +7,9 @@ use axum::extract::State;
 use fieldmark_ledger::batch::{self, BatchView};
 use fieldmark_ledger::tasks::{self, ChallengeView, TaskView};
 use fieldmark_ledger::{catalogue, identity};
+use fieldmark_node_core::board;
 use fieldmark_node_core::io::{Command, phase_name};
+use fieldmark_node_core::lifecycle::{self, Stage};
 use fieldmark_protocol::machine::Read;
 use fieldmark_protocol::task::Eligibility;
 use fieldmark_protocol::trust::TrustPolicy;
@@ -36,8 +38,14 @@ pub struct ChallengeRow {
     pub operator: PublicKey,
     /// Their published name.
     pub operator_name: Option<String>,
+    /// Where it stands in its life, by this node's clock.
+    pub stage: Stage,
     /// Phase of its batch.
     pub phase: &'static str,
+    /// Number of its window.
+    pub window: u64,
+    /// The challenge whose next window this is.
+    pub previous: Option<RecordId>,
     /// Models entered.
     pub models: usize,
     /// Slices measured.
@@ -91,6 +99,8 @@ struct SeatRow {
     transcript: bool,
     committed: bool,
     share: bool,
+    /// What it is named for: two values that differ, or a share that is missing.
+    faults: Vec<String>,
 }
 
 /// Both records of a challenge and the state of its batch.
@@ -265,7 +275,10 @@ pub(super) fn row(found: &Found) -> ChallengeRow {
         scenario: challenge.challenge.scenario.clone(),
         operator: challenge.author,
         operator_name: challenge.author_name.clone(),
+        stage: lifecycle::stage(task, found.batch.phase, now_ms()),
         phase: phase_name(&found.batch.phase),
+        window: task.window,
+        previous: challenge.challenge.previous,
         models: task.statistics.releases.len(),
         slices: task.statistics.slices.len(),
         reports: found.batch.transcript().map_or(0, |t| t.count),
@@ -286,6 +299,9 @@ fn detail(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<Challe
         entries.push(json!({ "release": id, "name": view.map(|v| v.label()) }));
     }
     let mut committee = Vec::new();
+    let mut faults = board::board(store, &found.challenge.id, trust)?
+        .committee
+        .into_iter();
     for (at, seat) in task.committee.iter().enumerate() {
         let state = found.batch.seats.get(at);
         committee.push(SeatRow {
@@ -296,6 +312,7 @@ fn detail(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<Challe
             transcript: state.is_some_and(|s| s.transcript.is_some()),
             committed: state.is_some_and(|s| s.commitment.is_some()),
             share: state.is_some_and(|s| s.share.is_some()),
+            faults: faults.next().map(|seat| seat.faults).unwrap_or_default(),
         });
     }
     let slices = &found.challenge.challenge.slices;
@@ -330,7 +347,7 @@ fn detail(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<Challe
     })
 }
 
-fn now_ms() -> u64 {
+pub(super) fn now_ms() -> u64 {
     let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX)
 }

@@ -78,6 +78,7 @@ pub(super) async fn add(
     let secret = handle.home.dataset_secret;
     let (dataset, sketch, profile) = super::blocking(move || {
         let file = fieldmark_node_data::open_with(&add.path, &add.reading)?;
+        let attributes = Some(file.attributes()?);
         let (summary, profile) = (file.summary().clone(), file.profile().clone());
         let mut reading = add.reading;
         if let Some([width, height, channels]) = summary.image {
@@ -103,6 +104,7 @@ pub(super) async fn add(
             slice_records: summary.slice_records,
             target: summary.target.name().to_owned(),
             groups: summary.groups,
+            attributes,
             reading,
         };
         Ok((dataset, crate::sketch::of(file, &secret)?, profile))

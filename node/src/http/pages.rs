@@ -26,6 +26,7 @@ use super::failure::Failure;
 use super::issues as issue_views;
 use super::models::Search;
 use crate::handle::NodeHandle;
+use crate::speed;
 
 /// Releases on the catalogue's page.
 const RELEASES_SHOWN: usize = 200;
@@ -140,18 +141,25 @@ pub(super) async fn challenge(
     Query(weighting): Query<Weighting>,
 ) -> Page {
     let trust = handle.home.trust_now()?;
-    let (found, board) = super::read(&handle, move |store| {
+    let node = handle.clone();
+    let (found, board, trend) = super::read(&handle, move |store| {
         let found = challenges::find(store, &id)?;
         let board = boards::weighted(store, &found.challenge.id, &trust, &weighting)?;
-        Ok((found, board))
+        let trend = boards::trend_of(&node, store, &found.challenge.id, &trust)?;
+        Ok((found, board, trend))
     })
     .await?;
+    let releases: Vec<RecordId> = board.models.iter().map(|row| row.release).collect();
+    let speeds = boards::shown(&speed::held(&handle, &releases));
     let operator = Author {
         identity: found.challenge.author,
         name: found.challenge.author_name.clone(),
     };
     let page = pages::challenge(&ChallengePage {
         board: &board,
+        stage: challenges::row(&found).stage,
+        trend: Some(&trend),
+        speeds: &speeds,
         slices: &found.challenge.challenge.slices,
         operator: Some(&operator),
         opens_at_ms: found.task.task.opens_at_ms,
@@ -171,6 +179,17 @@ pub(super) async fn board(
 ) -> Page {
     let trust = handle.home.trust_now()?;
     Ok(boards::respond(&handle, id, trust, weighting, format).await?)
+}
+
+/// `GET /challenges/{id}/trend.json`
+pub(super) async fn trend(State(handle): State<NodeHandle>, Path(id): Path<String>) -> Page {
+    let trust = handle.home.trust_now()?;
+    let node = handle.clone();
+    let found = super::read(&handle, move |store| {
+        let id = challenges::find(store, &id)?.challenge.id;
+        boards::trend_of(&node, store, &id, &trust)
+    });
+    Ok(axum::Json(found.await?).into_response())
 }
 
 /// `GET /status`
@@ -309,6 +328,7 @@ fn challenge_summary(
         id: row.id,
         name: row.name,
         scenario: row.scenario,
+        stage: row.stage,
         phase: phase.to_owned(),
         models: row.models as u64,
         slices: row.slices as u64,

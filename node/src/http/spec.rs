@@ -46,8 +46,11 @@ pub struct ChallengeSpec {
     pub delta: f64,
     /// Most source records that one report may count.
     pub records_max: u32,
-    /// Length of the window in seconds, from now.
+    /// Length of the window in seconds, from its opening.
     pub window_seconds: u64,
+    /// How many seconds from now the window opens; until then the challenge is registered. Default: at once.
+    #[serde(default)]
+    pub opens_in_seconds: u64,
     /// Fewest reports that are released.
     pub min_batch: u32,
     /// The window ends early with this many reports. Default: only by time.
@@ -173,6 +176,16 @@ pub enum SpecError {
         /// What there is.
         known: String,
     },
+    /// The metric cannot be had from what else is asked for.
+    #[error(
+        "metric: '{metric}' compares models with each other, which does not go with {with}; change one of the two"
+    )]
+    Disagree {
+        /// The metric.
+        metric: &'static str,
+        /// What it disagrees with.
+        with: String,
+    },
     /// The positive class is none of the classes.
     #[error("positive: '{0}' is none of the classes")]
     Positive(String),
@@ -270,6 +283,7 @@ impl ChallengeSpec {
         };
         let metric = statistics.extra.score.name().to_owned();
         let committee = self.committee.iter().map(|text| aggregator(store, text));
+        let opens_at_ms = now_ms.saturating_add(self.opens_in_seconds.saturating_mul(1_000));
         let task = Task {
             name: self.name.clone(),
             committee: committee.collect::<Result<_, _>>()?,
@@ -278,8 +292,8 @@ impl ChallengeSpec {
             eligibility: self.eligibility(store)?,
             min_batch: self.min_batch,
             reports_expected: self.reports_expected,
-            opens_at_ms: now_ms,
-            closes_at_ms: now_ms.saturating_add(self.window_seconds.saturating_mul(1000)),
+            opens_at_ms,
+            closes_at_ms: opens_at_ms.saturating_add(self.window_seconds.saturating_mul(1000)),
             window: 0,
             patience_ms: self.patience_seconds.saturating_mul(1_000),
             recurrence: self.feedback.as_ref().map(FeedbackSpec::recurrence),
@@ -296,6 +310,7 @@ impl ChallengeSpec {
             slices: self.slices.iter().map(slice).collect(),
             clean_slice: self.clean_slice.clone(),
             metric,
+            previous: None,
         };
         Ok((task, challenge))
     }
@@ -406,6 +421,25 @@ name = "blur"
                 "{error}"
             );
         }
+    }
+
+    #[test]
+    fn a_metric_that_disagrees_with_what_is_measured_gets_no_plan() {
+        let refused = |more: &str| {
+            let spec: ChallengeSpec =
+                toml::from_str(&SPEC.replace("epsilon =", &format!("{more}\nepsilon ="))).unwrap();
+            spec.plan(&PlanOptions::default()).unwrap_err().to_string()
+        };
+        let confusion = "metric = \"preference\"\nstatistics = [\"confusion\"]\nclasses = [\"x\", \"y\"]";
+        assert!(refused(confusion).contains("does not go with statistic 'confusion'"));
+        let range = "metric = \"accuracy\"\ntarget_range = [0.0, 1.0]";
+        assert!(refused(range).contains("right answers"), "{}", refused(range));
+        assert!(refused("metric = \"closeness\"").contains("target range"));
+        assert!(refused("metric = \"speed\"").contains("'speed' is not known"));
+        let alone = SPEC.replace("[\"a\", \"b\", \"c\"]", "[\"a\"]\nmetric = \"win-rate\"");
+        let alone: ChallengeSpec = toml::from_str(&alone).unwrap();
+        let error = alone.plan(&PlanOptions::default()).unwrap_err().to_string();
+        assert!(error.contains("a single model"), "{error}");
     }
 
     #[test]

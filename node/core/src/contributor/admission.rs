@@ -3,7 +3,7 @@
 use fieldmark_ledger::batch::{self as ledger_batch, Phase};
 use fieldmark_ledger::tasks::{self, TaskView};
 use fieldmark_protocol::machine::StoreError;
-use fieldmark_protocol::task::{Eligibility, SKEW_MS, Task};
+use fieldmark_protocol::task::{Eligibility, SKEW_MS, ScoreKind, Task};
 
 use super::charge_id;
 use crate::context::Context;
@@ -36,6 +36,13 @@ pub(super) fn admissible(
     }
     if let Err(error) = unchanged(ctx, view)? {
         return Ok(Err(error));
+    }
+    if ctx.now + SKEW_MS < view.task.opens_at_ms {
+        let wait = (view.task.opens_at_ms - ctx.now).div_ceil(1_000);
+        return Ok(no(
+            "refused",
+            format!("the challenge is registered and opens in {wait} s; join it then"),
+        ));
     }
     if ctx.now + SKEW_MS >= view.task.closes_at_ms {
         return Ok(no("refused", "the window is closed"));
@@ -191,6 +198,46 @@ fn fitting(task: &Task, data: &Dataset) -> Verdict<()> {
             ),
         );
     }
+    answering(task, data)
+}
+
+/// Whether the data's labels are what the task's score compares with. What notes of old do not tell is left
+/// to the evaluation.
+fn answering(task: &Task, data: &Dataset) -> Verdict<()> {
+    let extra = &task.statistics.extra;
+    let needed = match extra.score {
+        ScoreKind::Preference => "preference",
+        _ if extra.target_range.is_some() => "value",
+        _ => "class",
+    };
+    if !data.target.is_empty() && data.target != needed {
+        return no(
+            "refused",
+            format!(
+                "the task's score '{}' needs labels that are a {needed}, those of dataset '{}' are a {}; add the \
+                 data again with `fieldmark dataset add --target {needed}`",
+                extra.score.name(),
+                data.name,
+                data.target
+            ),
+        );
+    }
+    let lacks = |name: &&&str| {
+        let attributes = data.attributes.as_ref();
+        attributes.is_some_and(|known| !known.iter().any(|held| held == **name))
+    };
+    if extra.score == ScoreKind::Preference
+        && let Some(missing) = ["a", "b"].iter().find(lacks)
+    {
+        return no(
+            "refused",
+            format!(
+                "the task compares pairs of models, and dataset '{}' has no attribute '{missing}' that names one of \
+                 the two; name both columns with `fieldmark dataset add --attributes a,b`",
+                data.name
+            ),
+        );
+    }
     Ok(())
 }
 
@@ -225,6 +272,28 @@ mod tests {
             ..before.clone()
         };
         assert_eq!(difference(&before, &next), None);
+    }
+
+    #[test]
+    fn a_preference_needs_preferences_and_the_two_models_they_are_about() {
+        let mut task = task();
+        let refused = |task: &Task, data: &Dataset| fitting(task, data).map_err(|e| e.message);
+        let mut data = Dataset {
+            name: "chats".into(),
+            slices: task.statistics.slices.clone(),
+            target: "class".into(),
+            attributes: Some(vec!["a".into()]),
+            ..Dataset::default()
+        };
+        assert_eq!(refused(&task, &data), Ok(()));
+        task.statistics.extra.score = ScoreKind::Preference;
+        assert!(refused(&task, &data).unwrap_err().contains("--target preference"));
+        data.target = "preference".into();
+        assert!(refused(&task, &data).unwrap_err().contains("no attribute 'b'"));
+        data.attributes = Some(vec!["a".into(), "b".into()]);
+        assert_eq!(refused(&task, &data), Ok(()));
+        data.attributes = None;
+        assert_eq!(refused(&task, &data), Ok(()));
     }
 
     #[test]

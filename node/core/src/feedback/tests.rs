@@ -60,6 +60,7 @@ fn posed(node: &Node) -> (Task, Challenge) {
         }],
         clean_slice: FIELD_SLICE.into(),
         metric: "accuracy".into(),
+        previous: None,
     };
     (task, challenge)
 }

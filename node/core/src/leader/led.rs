@@ -9,7 +9,7 @@ use fieldmark_ledger::batch as ledger_batch;
 use fieldmark_protocol::aggregation::{Abort, AbortReason, BatchId};
 use fieldmark_protocol::machine::{Batch, Column, StoreError};
 use fieldmark_protocol::report::Report;
-use fieldmark_protocol::task::{REPORTS_MAX, Task};
+use fieldmark_protocol::task::{REPORTS_MAX, SKEW_MS, Task};
 use fieldmark_protocol::wire::rpc_request;
 use fieldmark_protocol::{Kind, ReportId, wire};
 use prost::Message;
@@ -127,6 +127,9 @@ impl Led {
         let no = |code, detail: &str| Ok(Some((code, detail.to_owned())));
         if ctx.now >= self.task.closes_at_ms || matches!(self.stage, Stage::Concluding(_) | Stage::Done) {
             return no(RefusalCode::Closed, "the window is closed");
+        }
+        if ctx.now.saturating_add(SKEW_MS) < self.task.opens_at_ms {
+            return no(RefusalCode::Retry, "the window has not opened yet");
         }
         if !matches!(self.stage, Stage::Collecting) || self.is_over(ctx.now) {
             // Should some of the expected reports be rejected, the window opens again.

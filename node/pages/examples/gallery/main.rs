@@ -28,7 +28,13 @@ fn all() -> Vec<(&'static str, String)> {
         ("board-open.html", challenge(sample::in_phase("open"))),
         ("board-aborted.html", challenge(sample::in_phase("aborted"))),
         ("board-few.html", challenge(sample::too_few())),
-        ("board-file.html", pages::standalone(&sample::board())),
+        ("board-pairs.html", challenge(sample::pairs_board())),
+        ("board-in-use.html", challenge(sample::in_use_board())),
+        ("board-trend.html", with_trend()),
+        (
+            "board-file.html",
+            pages::standalone(&sample::board(), sample::challenge_page(&sample::board()).speeds),
+        ),
         (
             "catalogue.html",
             pages::catalogue(&sample::catalogue()).into_string(),
@@ -42,4 +48,13 @@ fn all() -> Vec<(&'static str, String)> {
         ("status.html", pages::status(&sample::status()).into_string()),
         ("not-found.html", pages::not_found("digits@9.0.0").into_string()),
     ]
+}
+
+fn with_trend() -> String {
+    let (board, trend) = (sample::board(), sample::trend());
+    let page = pages::ChallengePage {
+        trend: Some(&trend),
+        ..sample::challenge_page(&board)
+    };
+    pages::challenge(&page).into_string()
 }

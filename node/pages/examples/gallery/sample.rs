@@ -2,20 +2,25 @@
 
 use std::collections::BTreeMap;
 
+use fieldmark_fl::board::Direction;
 use fieldmark_fl::interval::Micro;
-use fieldmark_node_core::board::{Board, Cell, Estimate, Expectation, Fixed, MetricCell, ModelRow, Seat};
-use fieldmark_pages::{
-    Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ChangeEntry, CommentEntry,
-    Hidden, IssueEntry, IssueList, IssuePage, ModelPage, Placement, ReleaseSummary, StatusPage, Version,
+use fieldmark_node_core::board::{
+    Board, Cell, Change, Estimate, Expectation, Fixed, InUse, MetricCell, ModelRow, ModelTrend, Point, Seat,
+    Strength, Strengths, Trend, TrendWindow,
 };
+use fieldmark_node_core::lifecycle::Stage;
+use fieldmark_pages::{Author, ChallengePage, ChallengeSummary, ChallengesPage, SpeedView, StatusPage};
 use fieldmark_protocol::challenge::Slice;
 use fieldmark_protocol::id::ContentHash;
-use fieldmark_protocol::issue::Environment;
-use fieldmark_protocol::release::{Artifact, Release, TensorSpec};
 use fieldmark_protocol::{PublicKey, RecordId};
 
+#[path = "sample_models.rs"]
+mod sample_models;
+
+pub(crate) use sample_models::{catalogue, issue, model};
+
 const SLICES: [&str; 5] = ["clean", "low-light", "blur", "occlusion", "sensor-noise"];
-const MARCH: u64 = 1_772_600_000_000;
+pub(crate) const MARCH: u64 = 1_772_600_000_000;
 
 fn fixed(value: f64) -> Fixed {
     Fixed(Micro::from_f64(value))
@@ -25,7 +30,7 @@ fn key(name: &str) -> PublicKey {
     PublicKey::new(*ContentHash::of(name.as_bytes()).as_bytes())
 }
 
-fn id(name: &str) -> RecordId {
+pub(crate) fn id(name: &str) -> RecordId {
     RecordId::new(*ContentHash::of(name.as_bytes()).as_bytes())
 }
 
@@ -38,6 +43,7 @@ pub(crate) fn cell(score: f64, half: f64) -> Cell {
         noise_hi: Some(fixed((score + 0.6 * half).min(1.0))),
         conservative: false,
         bound: false,
+        hidden: None,
     }
 }
 
@@ -50,6 +56,7 @@ pub(crate) fn unknown() -> Cell {
         noise_hi: None,
         conservative: false,
         bound: false,
+        hidden: Some("too few records"),
     }
 }
 
@@ -73,6 +80,7 @@ pub(crate) fn row(name: &str, rank: [u16; 2], scores: [f64; 5]) -> ModelRow {
         field: cell(mean, 0.021),
         slices,
         worst_slice: worst,
+        strength: None,
         calibration_gap: Some(Estimate {
             value: fixed(0.95 - mean),
             lo: fixed(0.92 - mean),
@@ -183,6 +191,9 @@ pub(crate) fn board() -> Board {
         metric: "accuracy",
         weights: None,
         separable: true,
+        strengths: None,
+        in_use: None,
+        previous: None,
         influence: Some(fixed(0.083)),
         expected: Expectation {
             records: 4800,
@@ -202,6 +213,7 @@ fn committee() -> Vec<Seat> {
         name: Some(name.to_owned()),
         trusted: true,
         silent: false,
+        faults: vec![],
     };
     vec![
         seat("North University"),
@@ -270,10 +282,158 @@ pub(crate) fn too_few() -> Board {
     board
 }
 
+/// Where a challenge in this phase stands.
+fn stage_of(phase: &str) -> Stage {
+    match phase {
+        "open" => Stage::Open,
+        "released" | "void" | "disagreement" => Stage::Closed,
+        "aborted" => Stage::Aborted,
+        _ => Stage::Closing,
+    }
+}
+
+/// Two models were timed, one of them where energy can be read.
+fn speeds() -> &'static BTreeMap<RecordId, SpeedView> {
+    static SPEEDS: std::sync::LazyLock<BTreeMap<RecordId, SpeedView>> = std::sync::LazyLock::new(|| {
+        let speed = |p50_ms: f64, energy_joules| SpeedView {
+            p50_ms,
+            p95_ms: 1.3 * p50_ms,
+            p99_ms: 1.9 * p50_ms,
+            memory_bytes: 182_000_000,
+            energy_joules,
+        };
+        BTreeMap::from([
+            (id("digits-augmented@2.0.0"), speed(0.412, Some(0.018))),
+            (id("digits-vit-tiny@0.3.0"), speed(1.237, None)),
+        ])
+    });
+    &SPEEDS
+}
+
+/// Pairs were compared, one slice is of too few records, and an aggregator published two values.
+pub(crate) fn pairs_board() -> Board {
+    let mut board = board();
+    board.metric = "preference";
+    board.strengths = Some(Strengths {
+        separable: true,
+        conservative: true,
+        reason: None,
+    });
+    let count = board.models.len();
+    for (at, row) in board.models.iter_mut().enumerate() {
+        let value = 0.45 * (count as f64 / 2.0 - at as f64);
+        row.strength = Some(Strength {
+            value: fixed(value),
+            lo: fixed(value - 0.31),
+            hi: fixed(value + 0.31),
+            rank: row.rank,
+            separated: at == 0,
+        });
+        row.slices.insert("occlusion".into(), unknown());
+        row.worst_slice = Some("low-light".into());
+    }
+    for seat in board.committee.iter_mut().skip(1).take(1) {
+        seat.faults = vec!["published two aggregates that differ".into()];
+    }
+    board.previous = Some(id("window 0"));
+    board
+}
+
+/// A window of real use: one model, and a part of what was drawn never labelled.
+pub(crate) fn in_use_board() -> Board {
+    let mut board = board();
+    board.slices = vec!["field".into()];
+    board.clean_slice = "field".into();
+    board.models.truncate(1);
+    for row in &mut board.models {
+        row.slices = BTreeMap::from([("field".into(), cell(0.87, 0.03))]);
+        row.worst_slice = Some("field".into());
+        row.rank = [1, 1];
+    }
+    board.in_use = Some(InUse {
+        window: 3,
+        windows: 52,
+        rate: fixed(0.25),
+        unlabelled: Some(Estimate {
+            value: fixed(113.0),
+            lo: fixed(81.0),
+            hi: fixed(145.0),
+        }),
+    });
+    board
+}
+
+/// Four windows: one model fell, one joined late, one left.
+pub(crate) fn trend() -> Trend {
+    let window = |at: u64| TrendWindow {
+        challenge: id(&format!("window {at}")),
+        name: if at == 0 {
+            "digits".into()
+        } else {
+            format!("digits-w{at}")
+        },
+        opens_at_ms: MARCH + at * 604_800_000,
+        closes_at_ms: MARCH + at * 604_800_000 + 7_200_000,
+        phase: "released",
+        trusted: true,
+        contributors: 12,
+        records: None,
+    };
+    let model = |name: &str, first: usize, scores: &[f64]| {
+        let point = |(at, score): (usize, &f64)| Point {
+            window: first + at,
+            field: cell(*score, 0.021),
+            rank: [1, 2],
+        };
+        let change = |(at, (older, newer)): (usize, (&f64, &f64))| {
+            let difference = newer - older;
+            Change {
+                from: first + at,
+                to: first + at + 1,
+                difference: fixed(difference),
+                lo: fixed(difference - 0.05),
+                hi: fixed(difference + 0.05),
+                direction: match difference {
+                    d if d > 0.05 => Direction::Rose,
+                    d if d < -0.05 => Direction::Fell,
+                    _ => Direction::Unclear,
+                },
+            }
+        };
+        ModelTrend {
+            release: id(name),
+            name: name.to_owned(),
+            points: scores.iter().enumerate().map(point).collect(),
+            changes: scores
+                .iter()
+                .zip(scores.iter().skip(1))
+                .enumerate()
+                .map(change)
+                .collect(),
+            pooled: scores
+                .first()
+                .filter(|_| first == 0)
+                .map(|score| cell(*score, 0.012)),
+        }
+    };
+    Trend {
+        challenge: id("challenge"),
+        windows: (0..4).map(window).collect(),
+        models: vec![
+            model("digits-augmented@2.0.0", 0, &[0.888, 0.891, 0.884, 0.79]),
+            model("digits-vit-tiny@0.3.0", 2, &[0.80, 0.87]),
+            model("digits-linear@0.9.1", 0, &[0.65, 0.64]),
+        ],
+    }
+}
+
 /// A page around a board.
 pub(crate) fn challenge_page(board: &Board) -> ChallengePage<'_> {
     ChallengePage {
         board,
+        stage: stage_of(board.phase),
+        trend: None,
+        speeds: speeds(),
         slices: slices(),
         operator: None,
         opens_at_ms: MARCH,
@@ -300,187 +460,19 @@ fn slices() -> &'static [Slice] {
     &SLICES
 }
 
-fn author(name: &str) -> Author {
+pub(crate) fn author(name: &str) -> Author {
     Author {
         identity: key(name),
         name: Some(name.to_owned()),
     }
 }
 
-pub(crate) fn catalogue() -> CataloguePage {
-    let summary = |name: &str, version: &str, summary: &str, withdrawn| ReleaseSummary {
-        id: id(name),
-        name: name.into(),
-        version: version.into(),
-        author: author("North University"),
-        license: "Apache-2.0".into(),
-        tags: vec!["digits".into(), "vision".into(), "8x8".into()],
-        task: "image-classification".into(),
-        summary: summary.into(),
-        size_bytes: 182_311,
-        published_at_ms: MARCH,
-        withdrawn,
-    };
-    CataloguePage {
-        text: "digits".into(),
-        tag: String::new(),
-        releases: vec![
-            summary(
-                "digits-augmented",
-                "2.0.0",
-                "A small network trained with the corruptions it will meet.",
-                false,
-            ),
-            summary(
-                "digits-vit-tiny",
-                "0.3.0",
-                "Sixteen patches, two layers, more patience than data.",
-                false,
-            ),
-            summary(
-                "digits-linear",
-                "0.9.1",
-                "Logistic regression: the baseline to beat.",
-                true,
-            ),
-        ],
-        total: 14,
-    }
-}
-
-pub(crate) fn model() -> ModelPage {
-    ModelPage {
-        id: id("digits-augmented@2.0.0"),
-        author: author("North University"),
-        release: release(),
-        published_at_ms: MARCH,
-        withdrawn: false,
-        held: true,
-        card: Some(CARD.into()),
-        versions: vec![Version {
-            id: id("1.0"),
-            version: "1.0.0".into(),
-            withdrawn: true,
-        }],
-        placements: vec![
-            Placement {
-                challenge: id("challenge"),
-                name: "digits-in-the-field".into(),
-                phase: "released".into(),
-                rank: Some([1, 2]),
-                models: 6,
-                field: Some(cell(0.888, 0.021)),
-            },
-            Placement {
-                challenge: id("next"),
-                name: "digits-at-night".into(),
-                phase: "open".into(),
-                rank: None,
-                models: 4,
-                field: None,
-            },
-        ],
-        issues: IssueList {
-            reference: "North University/digits-augmented".into(),
-            issues: vec![
-                issue_entry("Blurred eights are read as threes", true),
-                closed_issue(),
-            ],
-            hidden: vec![Hidden {
-                author: author("Very Eager"),
-                count: 12,
-            }],
-        },
-    }
-}
-
-fn issue_entry(title: &str, open: bool) -> IssueEntry {
-    IssueEntry {
-        id: id(title),
-        author: author("Atlas Retail"),
-        title: title.into(),
-        version: "2.0.0".into(),
-        slice: Some("low-light".into()),
-        created_at_ms: MARCH,
-        open,
-    }
-}
-
-fn closed_issue() -> IssueEntry {
-    issue_entry("Sevens with a bar are read as ones", false)
-}
-
-pub(crate) fn issue() -> IssuePage {
-    IssuePage {
-        issue: closed_issue(),
-        reference: "digits-augmented@2.0.0".into(),
-        release: id("digits-augmented@2.0.0"),
-        body: "Since 2.0.0 **every** barred seven is a one.\n\n- till 7, at night\n- about 3 in 100".into(),
-        environment: Some(Environment {
-            os: "linux".into(),
-            arch: "x86_64".into(),
-            runtime: "torchscript".into(),
-            runtime_version: "libtorch 2.11.0".into(),
-            device: "cpu".into(),
-            program: "fieldmark 0.1.0".into(),
-        }),
-        change: Some(ChangeEntry {
-            by: author("North University"),
-            at_ms: MARCH + 86_400_000,
-        }),
-        comments: vec![CommentEntry {
-            author: author("North University"),
-            body: "Fixed in 2.0.1: barred sevens were missing from the training set.".into(),
-            created_at_ms: MARCH + 86_400_000,
-            opens: Some(false),
-        }],
-        hidden: vec![],
-    }
-}
-
-fn release() -> Release {
-    let artifact = |path: &str, size| Artifact {
-        path: path.into(),
-        blake3: ContentHash::of(path.as_bytes()),
-        sha256: ContentHash::of(b"sha"),
-        size,
-    };
-    Release {
-        name: "digits-augmented".into(),
-        version: "2.0.0".into(),
-        runtime: "torchscript".into(),
-        artifacts: vec![artifact("README.md", 2_048), artifact("model.pt", 180_263)],
-        entry: "model.pt".into(),
-        inputs: vec![TensorSpec {
-            name: "image".into(),
-            datatype: "FP32".into(),
-            shape: vec![-1, 64],
-        }],
-        outputs: vec![TensorSpec {
-            name: "logits".into(),
-            datatype: "FP32".into(),
-            shape: vec![-1, 10],
-        }],
-        labels: (0..10).map(|digit| digit.to_string()).collect(),
-        license: "Apache-2.0".into(),
-        tags: vec!["digits".into(), "vision".into()],
-        task: "image-classification".into(),
-        summary: "A small network trained with the corruptions it will meet.".into(),
-        parent: Some(id("1.0")),
-        reference: Vec::new(),
-    }
-}
-
-const CARD: &str = "# digits-augmented\n\nA two-layer network over 8×8 digits, trained on *corrupted* views.\n\n\
-## Data\n\n| split | records |\n| --- | ---: |\n| train | 1,297 |\n| test | 500 |\n\n\
-## Limits\n\n- Upside-down digits are not handled.\n- See the [paper](https://example.org/paper).\n\n\
-![confusion matrix](https://example.org/matrix.png)\n\n<script>alert('card')</script>\n";
-
 pub(crate) fn challenges() -> ChallengesPage {
     let summary = |name: &str, phase: &str, leader: Option<&str>| ChallengeSummary {
         id: id(name),
         name: name.into(),
         scenario: board().scenario,
+        stage: stage_of(phase),
         phase: phase.into(),
         models: 6,
         slices: 5,

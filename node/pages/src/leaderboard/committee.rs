@@ -29,7 +29,9 @@ fn member(at: usize, seat: &Seat) -> Markup {
                 @if seat.trusted { span.badge.good { span aria-hidden="true" { "✓" } " trusted" } }
                 @else { span.badge.warn { span aria-hidden="true" { "✕" } " not trusted" } }
                 @if seat.silent { " " span.badge.bad { span aria-hidden="true" { "…" } " silent: share missing" } }
+                @else if !seat.faults.is_empty() { " " span.badge.bad { span aria-hidden="true" { "✕" } " not honest" } }
             }
+            @if !seat.faults.is_empty() { ul.faults { @for fault in &seat.faults { li { (fault) } } } }
             code.hash { (seat.identity) }
         }
     }

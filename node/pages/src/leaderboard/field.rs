@@ -33,12 +33,14 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>, digits: Digits) -> M
             h2 #field { "Field scores" }
             p.note {
                 "The field score is a model's mean over all slices. Ranks are sets: with 95% certainty for all \
-                 models together, a model's rank lies in its set. “" (board.clean_slice) "” stands for the lab."
+                 models together, a model's rank lies in its set."
+                @if board.in_use.is_none() { " “" (board.clean_slice) "” stands for the lab." }
+                @else { " It comes from real use: nothing of it was measured in a lab." }
             }
             (legend(board))
             table.field role="table" {
                 caption.hidden { "Field scores with rank sets and 95% intervals, best first" }
-                thead role="rowgroup" { (heads(&table.scale)) }
+                thead role="rowgroup" { (heads(&table.scale, board.in_use.is_none())) }
                 tbody role="rowgroup" {
                     @for (at, row) in board.models.iter().enumerate() { (table.line(at, row)) }
                 }
@@ -58,15 +60,17 @@ fn scale_of(board: &Board) -> Scale {
     )
 }
 
-fn heads(scale: &Scale) -> Markup {
+fn heads(scale: &Scale, lab: bool) -> Markup {
     html! {
         tr role="row" {
             th.rank role="columnheader" scope="col" { "Rank" }
             th.name role="columnheader" scope="col" { "Model" }
             th.plot role="columnheader" scope="col" { span.hidden { "Interval" } (axis(scale)) }
             th.number role="columnheader" scope="col" { "Field" }
-            th.number role="columnheader" scope="col" { "Lab" }
-            th.number role="columnheader" scope="col" { "Lab to field" }
+            @if lab {
+                th.number role="columnheader" scope="col" { "Lab" }
+                th.number role="columnheader" scope="col" { "Lab to field" }
+            }
         }
     }
 }
@@ -89,19 +93,25 @@ impl Table<'_> {
                 th.name role="rowheader" scope="row" { (self.setting.model(row)) (marks(row)) }
                 td.plot role="cell" { (self.plot(at, row)) }
                 td.number.score role="cell" { (field(&row.field, self.digits)) }
-                td.number.lab role="cell" {
-                    span.label aria-hidden="true" { "Lab " }
-                    @match clean(self.board, row).and_then(|cell| cell.score) {
-                        Some(score) => (self.digits.score(score)),
-                        None => span.none { "not estimable" },
-                    }
+                @if self.board.in_use.is_none() { (self.against_the_lab(row)) }
+            }
+        }
+    }
+
+    fn against_the_lab(&self, row: &ModelRow) -> Markup {
+        html! {
+            td.number.lab role="cell" {
+                span.label aria-hidden="true" { "Lab " }
+                @match clean(self.board, row).and_then(|cell| cell.score) {
+                    Some(score) => (self.digits.score(score)),
+                    None => span.none { "hidden" },
                 }
-                td.number.change role="cell" {
-                    span.label aria-hidden="true" { "Lab to field " }
-                    @match change(self.board, row) {
-                        Some(change) => (self.digits.change(change)),
-                        None => "–",
-                    }
+            }
+            td.number.change role="cell" {
+                span.label aria-hidden="true" { "Lab to field " }
+                @match change(self.board, row) {
+                    Some(change) => (self.digits.change(change)),
+                    None => "–",
                 }
             }
         }

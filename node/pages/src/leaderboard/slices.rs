@@ -1,5 +1,6 @@
 //! The table of slices: a score and a small interval per model and slice, tinted where scores are low.
 
+use fieldmark_fl::interval::CELL_RECORDS_MIN;
 use fieldmark_node_core::board::{Board, Cell, Estimate, ModelRow};
 use maud::{Markup, html};
 
@@ -39,6 +40,9 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>, digits: Digits) -> M
                 "Score per condition with its 95% interval; the stronger the tint, the lower the score. ▼ marks each model's worst \
                  slice. Intervals hold for one cell at a time; one marked c or e is wider than 95% ask for (conservative) or ends \
                  at 0 or 1, and may cover more."
+                @if cells(board).any(|cell| cell.hidden.is_some()) {
+                    " A cell is hidden where its records may be fewer than " (CELL_RECORDS_MIN) ": so few say nothing, and the cell is nobody’s worst slice."
+                }
             }
             div.scroll role="region" aria-labelledby="slices" tabindex="0" {
                 table.slices {
@@ -57,7 +61,7 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>, digits: Digits) -> M
 }
 
 fn slice_head(board: &Board, slice: &str) -> Markup {
-    html! { th scope="col" { (slice) @if slice == board.clean_slice { span.key { " lab" } } } }
+    html! { th scope="col" { (slice) @if slice == board.clean_slice && board.in_use.is_none() { span.key { " lab" } } } }
 }
 
 fn cells(board: &Board) -> impl Iterator<Item = &Cell> {
@@ -102,7 +106,8 @@ impl Table<'_> {
 
     fn cell(&self, cell: Option<&Cell>, worst: bool) -> Markup {
         let Some((cell, score)) = cell.and_then(|cell| Some((cell, cell.score?))) else {
-            return html! { td.cell.unknown { span.none { "not estimable" } } };
+            let why = cell.and_then(|cell| cell.hidden).unwrap_or("not estimable");
+            return html! { td.cell.unknown { span.none { "hidden" span.hidden { ": " } } span.interval { (why) } } };
         };
         html! {
             td class={ "cell shade-" (self.shade(text::float(score))) } {

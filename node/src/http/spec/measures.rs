@@ -51,7 +51,33 @@ impl ChallengeSpec {
             missing_views: self.may_lack_views(),
         };
         extra.check().map_err(SpecError::Measures)?;
+        self.comparing(&extra)?;
         Ok(extra)
+    }
+
+    /// That a score of comparisons has models to compare, and that people's preferences, for which no model
+    /// runs, are asked for nothing that only an answer tells.
+    fn comparing(&self, extra: &Extra) -> Result<(), SpecError> {
+        let metric = extra.score.name();
+        if matches!(extra.score, ScoreKind::WinRate | ScoreKind::Preference) && self.models.len() < 2 {
+            return Err(SpecError::Disagree {
+                metric,
+                with: "a single model".to_owned(),
+            });
+        }
+        let of_answers = extra.collected.iter().find(|found| **found != Statistic::Wins);
+        match of_answers {
+            Some(statistic) if extra.score == ScoreKind::Preference => {
+                let name = Named::ALL
+                    .into_iter()
+                    .find(|named| named.number() == statistic.number());
+                Err(SpecError::Disagree {
+                    metric,
+                    with: format!("statistic '{}'", name.map_or("", Named::name)),
+                })
+            }
+            _ => Ok(()),
+        }
     }
 
     fn score(&self) -> Result<ScoreKind, SpecError> {
