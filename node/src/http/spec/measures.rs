@@ -67,15 +67,10 @@ impl ChallengeSpec {
         }
         let of_answers = extra.collected.iter().find(|found| **found != Statistic::Wins);
         match of_answers {
-            Some(statistic) if extra.score == ScoreKind::Preference => {
-                let name = Named::ALL
-                    .into_iter()
-                    .find(|named| named.number() == statistic.number());
-                Err(SpecError::Disagree {
-                    metric,
-                    with: format!("statistic '{}'", name.map_or("", Named::name)),
-                })
-            }
+            Some(statistic) if extra.score == ScoreKind::Preference => Err(SpecError::Disagree {
+                metric,
+                with: format!("statistic '{}'", statistic.name()),
+            }),
             _ => Ok(()),
         }
     }
