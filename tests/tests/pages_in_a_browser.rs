@@ -29,6 +29,8 @@ const CAST: [(&str, &[&str]); 5] = [
     (COMPANIES[1], &["contributor"]),
 ];
 const MODELS: [&str; 2] = ["logistic", "cnn"];
+/// Comes for the second window, which the first of [`MODELS`] leaves.
+const LATE: &str = "mlp";
 /// Images of each company.
 const IMAGES: usize = 100;
 const LIMIT: Duration = Duration::from_secs(90);
@@ -63,6 +65,8 @@ fn a_reader_follows_a_challenge_and_a_model_in_a_browser() -> Result<()> {
     read_it_otherwise(&mut page)?;
     talk_about_a_model(&mut page, &people, &site)?;
     subscribe_to_it(&mut page)?;
+    time_the_models(&mut page, &people, &site)?;
+    go_to_the_next_window(&mut page, &people, &site)?;
     drop(browser);
     nodes.stop()
 }
@@ -73,7 +77,7 @@ fn prepare(people: &People, folder: &Path) -> Result<()> {
     let data = cache.join("data/digits.csv.gz");
     let ada = people.named(RESEARCHER)?;
     let packages = packages(ada.programs(), &cache, &data, "0..560")?;
-    for model in MODELS {
+    for model in MODELS.into_iter().chain([LATE]) {
         ada.ask(&["publish", &packages.of(model).to_string_lossy()])?;
     }
     let hands = Digits::read(&data)?.deal(560..1760, COMPANIES.len(), IMAGES, 7)?;
@@ -319,5 +323,79 @@ fn subscribe_to_it(page: &mut Page<'_>) -> Result<()> {
         kinds == ["aggregate", "issue", "issue-closed", "release"],
         "{kinds:?}"
     );
+    Ok(())
+}
+
+/// Where nobody timed a model there are dashes, and afterwards times; the bytes of the board stay the same.
+fn time_the_models(page: &mut Page<'_>, people: &People, site: &str) -> Result<()> {
+    let leader = people.named(LEADER)?;
+    page.goto(&format!("{site}/challenges/{CHALLENGE}"))?;
+    page.wait_for_text("p.eyebrow", "closed: released")?;
+    ensure!(
+        page.texts("table.speed td")?.iter().all(|cell| cell == "–"),
+        "times that nobody took"
+    );
+    let before = leader.ask(&["leaderboard", CHALLENGE])?;
+    leader.ask(&["pull", "digits-cnn@1.0.0"])?;
+    leader.ask(&["leaderboard", CHALLENGE, "--speed"])?;
+    ensure!(
+        before == leader.ask(&["leaderboard", CHALLENGE])?,
+        "timing changed the board"
+    );
+    page.reload()?;
+    let cells = page.texts("table.speed td")?;
+    ensure!(cells.iter().any(|cell| cell.ends_with(" ms")), "{cells:?}");
+    Ok(())
+}
+
+/// The next window takes the late model in; the one that left keeps its row where it was entered, and the
+/// page of the new window draws both.
+fn go_to_the_next_window(page: &mut Page<'_>, people: &People, site: &str) -> Result<()> {
+    let next = format!("{CHALLENGE}-w1");
+    let leader = people.named(LEADER)?;
+    let stranger = people
+        .named(COMPANIES[0])?
+        .run(&["challenge", "next", CHALLENGE])?;
+    ensure!(stranger.code != Some(0), "a stranger opened the next window");
+    leader.ask(&[
+        "challenge",
+        "next",
+        CHALLENGE,
+        "--add",
+        "digits-mlp@1.0.0",
+        "--withdraw",
+        "digits-logistic@1.0.0",
+    ])?;
+    let shown = leader.ask(&["challenge", "show", &next])?;
+    ensure!(shown.get("stage") == Some(&"open".into()), "{shown}");
+    page.goto(&format!("{site}/challenges/{next}"))?;
+    page.wait_for_text("p.eyebrow", "open")?;
+    page.wait_for("p.meta a[href^='/challenges/']")?;
+    together(&COMPANIES, |name| {
+        let one = people.named(name)?;
+        one.ask_until_found(&["challenge", "show", &next], LIMIT, || Ok(()))?;
+        one.ask(&["challenge", "join", &next, "--dataset", "digits"])
+    })?;
+    people.board(&next, LIMIT, || Ok(()))?;
+    page.wait_for("table.field tbody tr")?;
+    page.wait_for("svg.trend-plot circle.dot")?;
+    ensure!(page.count("div.trend-row")? == 3, "{}", page.text("div.trend")?);
+    let rows = page.texts("table.field tbody th.name")?.join(" ");
+    ensure!(rows.contains("mlp") && !rows.contains("logistic"), "{rows}");
+    let trend = leader.ask(&["leaderboard", CHALLENGE, "--trend"])?;
+    let windows = trend.get("windows").and_then(Value::as_array).map(Vec::len);
+    ensure!(windows == Some(2), "{trend}");
+    for scheme in ["light", "dark"] {
+        page.scheme(scheme)?;
+        page.resize(TELEPHONE, 844)?;
+        ensure!(
+            page.overflow()? <= 0,
+            "in {scheme} the trend is wider than the screen"
+        );
+    }
+    page.resize(1280, 900)?;
+    page.goto(&format!("{site}/challenges/{CHALLENGE}"))?;
+    let rows = page.texts("table.field tbody th.name")?.join(" ");
+    ensure!(rows.contains("logistic") && !rows.contains("mlp"), "{rows}");
     Ok(())
 }
