@@ -219,7 +219,9 @@ fn legend(board: &Board) -> Markup {
             }
             li { (key(42, whiskers(false))) "95% interval, noise and sampling" }
             @if conservative { li { (key(42, whiskers(true))) "the same, conservative" } }
-            li { (key(12, html! { circle.lab cx="6" cy="8" r="5" {} })) "lab (" (board.clean_slice) ")" }
+            @if board.in_use.is_none() {
+                li { (key(12, html! { circle.lab cx="6" cy="8" r="5" {} })) "lab (" (board.clean_slice) ")" }
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::layout::Place;
 use crate::text::{self, Digits};
 
 /// Height of a drawing, in pixels, and what is left free above and below.
-const HEIGHT: f64 = 84.0;
+const HEIGHT: f64 = 128.0;
 const MARGIN: f64 = 10.0;
 /// Most windows drawn: the newest.
 const DRAWN_MAX: usize = 48;
@@ -84,10 +84,12 @@ impl Chart<'_> {
         let words = words.collect::<Vec<_>>().join("; ");
         html! {
             svg.trend-plot width="100%" height=(HEIGHT) role="img" aria-label={ (model.name) ": " (words) } {
-                @for tick in self.scale.ticks() {
-                    @let y = self.y(self.scale.place(tick));
+                @let ticks = self.scale.ticks();
+                @for (at, tick) in ticks.iter().enumerate() {
+                    @let y = self.y(self.scale.place(*tick));
                     line.grid x1="0%" x2="100%" y1=(y) y2=(y) {}
-                    text x="0%" y=(y) dy="-2" { (self.scale.label(tick)) }
+                    // The ends are enough: more would touch each other.
+                    @if at == 0 || at + 1 == ticks.len() { text x="0%" y=(y) dy="-2" { (self.scale.label(*tick)) } }
                 }
                 @for pair in points.windows(2) {
                     @if let [from, to] = pair { (self.step(from, to)) }
@@ -117,7 +119,7 @@ impl Chart<'_> {
                 line.noise-bar x1=(x) x2=(x) y1=(at(lo)) y2=(at(hi)) {}
             }
             @if let Some(score) = point.field.score {
-                circle.dot cx=(x) cy=(at(score)) r="4" { title { (self.name(point.window)) ": " (self.digits.cell(&point.field)) } }
+                circle.dot cx=(x) cy=(at(score)) r="3" { title { (self.name(point.window)) ": " (self.digits.cell(&point.field)) } }
                 @if let Some(sign) = sign { text.sign x=(x) y=(at(score)) dx="8" dy="4" { (sign) } }
             }
         }
