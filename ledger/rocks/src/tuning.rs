@@ -19,8 +19,11 @@ pub const OPEN_FILES_MAX: i32 = 128;
 /// Values from this size on are kept in files of their own and not rewritten whenever their column is
 /// compacted: long reports that wait to be verified. 32 KiB, the length of the longest record.
 pub const BLOB_BYTES_MIN: u64 = 32 << 10;
-/// Size of such a file. 64 MiB; one goes when nothing in it is needed.
+/// Largest such file. 64 MiB; one goes when nothing in it is needed. Values are never moved from file to
+/// file: those of a batch go together, and whoever uploads would wait for the moving.
 pub const BLOB_FILE_BYTES: u64 = 64 << 20;
+/// Bytes after which a file being written is sent to the disk, so that its sync at the end is short. 1 MiB.
+pub const SYNC_BYTES: u64 = 1 << 20;
 
 /// Options of the database.
 pub(crate) fn database() -> Options {
@@ -32,6 +35,7 @@ pub(crate) fn database() -> Options {
     options.set_max_open_files(OPEN_FILES_MAX);
     options.set_max_file_opening_threads(1);
     options.set_max_background_jobs(1);
+    options.set_bytes_per_sync(SYNC_BYTES);
     options.set_skip_stats_update_on_db_open(true);
     options.set_stats_dump_period_sec(0);
     options.set_stats_persist_period_sec(0);
@@ -62,7 +66,6 @@ pub(crate) fn column(cache: &Cache) -> Options {
     options.set_enable_blob_files(true);
     options.set_min_blob_size(BLOB_BYTES_MIN);
     options.set_blob_file_size(BLOB_FILE_BYTES);
-    options.set_enable_blob_gc(true);
     options
 }
 
