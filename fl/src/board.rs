@@ -16,10 +16,12 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 mod change;
+mod groups;
 mod series;
 
 use change::across_deviations;
 pub use change::{Direction, FieldChange, field_change};
+pub use groups::{Group, without_each};
 pub use series::{Series, SeriesTable, SeriesWindow, WindowScores};
 
 /// Everything a table is made of.

@@ -215,8 +215,9 @@ pub(crate) fn view(effects: &Effects<'_>, task: &TaskView) -> Result<BatchView, 
 fn agreed(view: &BatchView, task: &Task) -> Option<ContentHash> {
     let transcripts = view.transcripts()?;
     let first = transcripts.first()?;
-    let enough = first.value.count >= u64::from(task.min_batch);
-    (enough && transcripts.iter().all(|t| t.value == first.value)).then(|| first.value.digest())
+    let enough = first.value.count >= task.reports_needed();
+    let drawn = first.value.group_seed.is_some() == task.has_groups();
+    (enough && drawn && transcripts.iter().all(|t| t.value == first.value)).then(|| first.value.digest())
 }
 
 fn commitment(

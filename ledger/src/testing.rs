@@ -227,6 +227,7 @@ impl World {
             batch: self.batch(),
             count,
             report_root: ContentHash::of(b"root"),
+            group_seed: None,
             rejections: vec![],
         }
     }
@@ -316,6 +317,7 @@ pub(crate) fn task(releases: &[RecordId], nodes: &[Signer]) -> Task {
         eligibility: Eligibility::Open,
         patience_ms: 0,
         recurrence: None,
+        replicate_groups: 1,
         min_batch: 3,
         reports_expected: 0,
         opens_at_ms: 1000,

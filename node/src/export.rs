@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use fieldmark_fl::interval::Micro;
-use fieldmark_node_core::board::{Board, Cell, Fixed, MetricCell, ModelRow};
+use fieldmark_node_core::board::{Board, Cell, Fixed, MetricCell, ModelRow, Range};
 use fieldmark_protocol::RecordId;
 use fieldmark_tables::{Table, TableError, Values};
 
@@ -19,8 +19,10 @@ struct Line<'a> {
 
 /// All field scores, slices, strengths and metrics, and the speed of the models that were timed (milliseconds,
 /// bytes and joules, measured in the open on one machine): `challenge, model, release, column, score, lo, hi, noise_lo, noise_hi,
-/// conservative, bound, hidden, rank_best, rank_worst, worst_slice, withdrawn, checkpoint, trust_policy`. Ranks
-/// stand beside field scores and strengths only; numbers are absent where they cannot be estimated.
+/// conservative, bound, hidden, rank_best, rank_worst, worst_slice, withdrawn, checkpoint, trust_policy,
+/// without_group_lowest, without_group_highest, without_group_rank_changes`. Ranks stand beside field scores and
+/// strengths only; numbers are absent where they cannot be estimated, and the last three where there are no
+/// replicate groups.
 ///
 /// # Errors
 /// None in practice; see [`Table::new`].
@@ -79,6 +81,9 @@ pub fn table(board: &Board, speeds: &BTreeMap<RecordId, Speed>) -> Result<Table,
         ),
         ("checkpoint", same(board.checkpoint.to_string())),
         ("trust_policy", same(board.trust_policy.to_string())),
+        ("without_group_lowest", without(&lines, |range| range.lowest)),
+        ("without_group_highest", without(&lines, |range| range.highest)),
+        ("without_group_rank_changes", rank_changes(&lines)),
     ];
     Table::new(
         columns
@@ -86,6 +91,28 @@ pub fn table(board: &Board, speeds: &BTreeMap<RecordId, Speed>) -> Result<Table,
             .map(|(name, values)| (name.to_owned(), values))
             .collect(),
     )
+}
+
+/// An end of the scores without one of the replicate groups.
+fn without(lines: &[Line<'_>], end: fn(Range) -> Fixed) -> Values {
+    let of = |line: &Line<'_>| {
+        let without = line.row.without_groups.as_ref()?;
+        let range = match line.column.strip_prefix("slice:") {
+            Some(slice) => without.slices.get(slice).copied(),
+            None => without.field.filter(|_| line.column == "field"),
+        };
+        range.map(|range| end(range).0.to_f64())
+    };
+    Values::Number(lines.iter().map(of).collect())
+}
+
+/// 1 where a rank set without one of the replicate groups is another, 0 where none is.
+fn rank_changes(lines: &[Line<'_>]) -> Values {
+    let of = |line: &Line<'_>| {
+        let without = line.row.without_groups.as_ref()?;
+        (line.column == "field").then_some(i64::from(without.rank_changes))
+    };
+    Values::Whole(lines.iter().map(of).collect())
 }
 
 fn lines<'a>(board: &'a Board, speeds: &BTreeMap<RecordId, Speed>) -> Vec<Line<'a>> {

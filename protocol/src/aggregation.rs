@@ -7,8 +7,14 @@ use crate::decode::{self, DecodeError};
 use crate::id::{ContentHash, IdError};
 use crate::record::PAYLOAD_BYTES_MAX;
 use crate::task::COMMITTEE_MAX;
-use crate::text::{self, TextError};
+use crate::text::TextError;
 use crate::{RecordId, wire};
+
+mod abort;
+mod rejection;
+
+pub use abort::{Abort, AbortReason};
+pub use rejection::RejectionReason;
 
 /// Bytes of one field element of a share.
 pub const FIELD_BYTES: usize = 16;
@@ -80,73 +86,6 @@ fn id(field: &'static str) -> impl Fn(IdError) -> AggregationError {
     move |source| AggregationError::Id { field, source }
 }
 
-/// Why a report was not counted. Numbers are stable on the wire; 0 means accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum RejectionReason {
-    /// The contributor's signature or certificate does not hold.
-    Signature,
-    /// The task does not admit the contributor.
-    NotEligible,
-    /// The identity already has a report in this window.
-    Duplicate,
-    /// A share does not open.
-    Seal,
-    /// The proof does not verify: a value out of range, or bytes that are no share.
-    Proof,
-    /// Wrong shape: number of shares, sizes, task or window.
-    Malformed,
-    /// It came before the window opened or after it closed.
-    Time,
-}
-
-impl RejectionReason {
-    /// Every reason, by number from 1.
-    pub const ALL: [Self; 7] = [
-        Self::Signature,
-        Self::NotEligible,
-        Self::Duplicate,
-        Self::Seal,
-        Self::Proof,
-        Self::Malformed,
-        Self::Time,
-    ];
-
-    /// Its number on the wire.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        match self {
-            Self::Signature => 1,
-            Self::NotEligible => 2,
-            Self::Duplicate => 3,
-            Self::Seal => 4,
-            Self::Proof => 5,
-            Self::Malformed => 6,
-            Self::Time => 7,
-        }
-    }
-
-    /// The reason with this number.
-    #[must_use]
-    pub fn from_number(number: u32) -> Option<Self> {
-        Self::ALL.into_iter().find(|r| r.number() == number)
-    }
-
-    /// Words for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Signature => "signature",
-            Self::NotEligible => "not-eligible",
-            Self::Duplicate => "duplicate",
-            Self::Seal => "seal",
-            Self::Proof => "proof",
-            Self::Malformed => "malformed",
-            Self::Time => "time",
-        }
-    }
-}
-
 /// What all aggregators must agree on before any of them commits.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Transcript {
@@ -154,8 +93,10 @@ pub struct Transcript {
     pub batch: BatchId,
     /// Accepted reports.
     pub count: u64,
-    /// Merkle root of their ids, sorted.
+    /// Merkle root of their ids: sorted, or in the order of the draw where there are replicate groups.
     pub report_root: ContentHash,
+    /// What the replicate groups were drawn from; `None` where there are none.
+    pub group_seed: Option<ContentHash>,
     /// Rejected reports by reason, ascending.
     pub rejections: Vec<(RejectionReason, u64)>,
 }
@@ -180,6 +121,10 @@ impl Transcript {
             batch: BatchId::from_wire(&wire.task, wire.window)?,
             count: wire.count,
             report_root: ContentHash::from_slice(&wire.report_root).map_err(id("the report root"))?,
+            group_seed: match wire.group_seed.as_slice() {
+                [] => None,
+                seed => Some(ContentHash::from_slice(seed).map_err(id("the seed of the groups"))?),
+            },
             rejections,
         })
     }
@@ -200,6 +145,7 @@ impl Transcript {
                     count: *count,
                 })
                 .collect(),
+            group_seed: self.group_seed.map(ContentHash::to_vec).unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -263,7 +209,7 @@ pub fn commitment(batch: BatchId, share: &[u8], nonce: &[u8; NONCE_BYTES]) -> Co
 pub struct AggregateShare {
     /// The batch.
     pub batch: BatchId,
-    /// Field elements, little endian.
+    /// Field elements, little endian; of one replicate group after the other where there are several.
     pub share: Vec<u8>,
     /// Opens the commitment.
     pub nonce: [u8; NONCE_BYTES],
@@ -314,7 +260,8 @@ pub struct Aggregate {
     pub batch: BatchId,
     /// Accepted reports.
     pub count: u64,
-    /// The noisy sum in weighted units, in the schema's order.
+    /// The noisy sum in weighted units, in the schema's order; of one replicate group after the other where
+    /// there are several.
     pub values: Vec<i64>,
     /// The AggregateShare records, in committee order.
     pub shares: Vec<RecordId>,
@@ -353,178 +300,5 @@ impl Aggregate {
     }
 }
 
-/// Why a batch was ended without a release.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum AbortReason {
-    /// Fewer accepted reports than the minimum batch.
-    TooFewReports,
-    /// The operator or an aggregator stopped it by hand.
-    ByHand,
-    /// The aggregators' transcripts differ.
-    Disagreement,
-    /// An aggregator broke the protocol; the detail names its seat and the report.
-    Misbehaviour,
-    /// The committee did not finish in the time that the task gives it.
-    Overdue,
-}
-
-impl AbortReason {
-    /// Every reason.
-    pub const ALL: [Self; 5] = [
-        Self::TooFewReports,
-        Self::ByHand,
-        Self::Disagreement,
-        Self::Misbehaviour,
-        Self::Overdue,
-    ];
-
-    /// Its number on the wire.
-    #[must_use]
-    pub const fn number(self) -> u32 {
-        match self {
-            Self::TooFewReports => 1,
-            Self::ByHand => 2,
-            Self::Disagreement => 3,
-            Self::Misbehaviour => 4,
-            Self::Overdue => 5,
-        }
-    }
-
-    /// Words for people.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::TooFewReports => "too few reports",
-            Self::ByHand => "stopped by hand",
-            Self::Disagreement => "the aggregators disagree",
-            Self::Misbehaviour => "an aggregator misbehaved",
-            Self::Overdue => "the committee did not finish in time",
-        }
-    }
-}
-
-/// A signed end of a batch before any share was public.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Abort {
-    /// The batch.
-    pub batch: BatchId,
-    /// Why.
-    pub reason: AbortReason,
-    /// Words of whoever aborted.
-    pub detail: String,
-}
-
-impl Abort {
-    /// Decodes a payload.
-    ///
-    /// # Errors
-    /// [`AggregationError`] naming the field.
-    pub fn decode(payload: &[u8]) -> Result<Self, AggregationError> {
-        let wire: wire::Abort = decode::bounded("an abort", payload, PAYLOAD_BYTES_MAX)?;
-        text::free("the abort's detail", &wire.detail, 512)?;
-        let reason = AbortReason::ALL.into_iter().find(|r| r.number() == wire.reason);
-        Ok(Self {
-            batch: BatchId::from_wire(&wire.task, wire.window)?,
-            reason: reason.ok_or(AggregationError::Reason(wire.reason))?,
-            detail: wire.detail,
-        })
-    }
-
-    /// The payload bytes.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        wire::Abort {
-            task: self.batch.task.to_vec(),
-            window: self.batch.window,
-            reason: self.reason.number(),
-            detail: self.detail.clone(),
-        }
-        .encode_to_vec()
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn batch() -> BatchId {
-        BatchId {
-            task: RecordId::new([1; 32]),
-            window: 3,
-        }
-    }
-
-    #[test]
-    fn committee_records_survive_their_payloads() {
-        let transcript = Transcript {
-            batch: batch(),
-            count: 5,
-            report_root: ContentHash::of(b"r"),
-            rejections: vec![(RejectionReason::Duplicate, 1), (RejectionReason::Proof, 2)],
-        };
-        assert_eq!(Transcript::decode(&transcript.encode()).unwrap(), transcript);
-        let aggregate = Aggregate {
-            batch: batch(),
-            count: 5,
-            values: vec![-3, 7, i64::MAX],
-            shares: vec![RecordId::new([2; 32])],
-        };
-        assert_eq!(Aggregate::decode(&aggregate.encode()).unwrap(), aggregate);
-        let abort = Abort {
-            batch: batch(),
-            reason: AbortReason::ByHand,
-            detail: "a typo".into(),
-        };
-        assert_eq!(Abort::decode(&abort.encode()).unwrap(), abort);
-    }
-
-    #[test]
-    fn only_the_committed_share_opens_a_commitment() {
-        let share = AggregateShare {
-            batch: batch(),
-            share: vec![1; 32],
-            nonce: [9; 32],
-        };
-        let promised = ShareCommitment {
-            batch: batch(),
-            transcript: ContentHash::of(b"t"),
-            commitment: commitment(batch(), &share.share, &share.nonce),
-        };
-        assert_eq!(AggregateShare::decode(&share.encode()).unwrap(), share);
-        assert_eq!(ShareCommitment::decode(&promised.encode()).unwrap(), promised);
-        assert!(share.opens(&promised));
-        let other = AggregateShare {
-            share: vec![2; 32],
-            ..share
-        };
-        assert!(!other.opens(&promised));
-    }
-
-    #[test]
-    fn repeated_rejection_reasons_are_refused() {
-        let wire = wire::Transcript {
-            task: vec![1; 32],
-            report_root: vec![2; 32],
-            rejections: vec![wire::Rejection { reason: 5, count: 1 }; 2],
-            ..Default::default()
-        };
-        assert_eq!(
-            Transcript::decode(&wire.encode_to_vec()),
-            Err(AggregationError::Rejections)
-        );
-    }
-
-    #[test]
-    fn a_share_of_broken_field_elements_is_refused() {
-        let share = AggregateShare {
-            batch: batch(),
-            share: vec![1; 33],
-            nonce: [9; 32],
-        };
-        assert_eq!(
-            AggregateShare::decode(&share.encode()),
-            Err(AggregationError::Share(33))
-        );
-    }
-}
+mod tests;

@@ -11,6 +11,7 @@ pub mod challenge;
 pub mod decode;
 pub mod endorsement;
 pub mod fork;
+pub mod groups;
 pub mod id;
 pub mod issue;
 pub mod key;

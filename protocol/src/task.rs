@@ -37,6 +37,8 @@ pub const ELIGIBLE_MAX: usize = 400;
 /// Most reports of one batch: what the conclusion of a batch, one message with an id for each, has room
 /// for. More contributors take part in more windows.
 pub const REPORTS_MAX: u32 = 100_000;
+/// Most replicate groups of a task.
+pub const REPLICATE_GROUPS_MAX: u32 = 16;
 /// Smallest and largest ε a task may promise, in millionths: 0.01 to 20.
 pub const EPSILON_MICRO: (u64, u64) = (10_000, 20_000_000);
 /// Smallest and largest δ, in units of 1e-12: 1e-12 to 1e-3.
@@ -117,6 +119,23 @@ pub enum TaskError {
         what: &'static str,
         /// Its number.
         found: u64,
+    },
+    /// More groups than reports can fill.
+    #[error(
+        "{groups} replicate groups with at least {min_batch} reports each need {needed} reports, only {most} \
+         {what}; take fewer groups or a smaller minimum batch"
+    )]
+    Groups {
+        /// Groups.
+        groups: u32,
+        /// Fewest reports of each.
+        min_batch: u32,
+        /// Their product.
+        needed: u64,
+        /// Most reports there can be.
+        most: u64,
+        /// Why there are no more.
+        what: &'static str,
     },
     /// A part of the message is missing.
     #[error("the task has no {0}")]
@@ -234,9 +253,25 @@ pub struct Task {
     pub patience_ms: u64,
     /// How it comes again; `None` for a task of its own.
     pub recurrence: Option<Recurrence>,
+    /// Replicate groups: disjoint batches that the accepted reports are divided into, each with at least
+    /// the minimum batch and with full noise, 1 to [`REPLICATE_GROUPS_MAX`]. 1: no groups. The variance of
+    /// the noise in the total is multiplied by them.
+    pub replicate_groups: u32,
 }
 
 impl Task {
+    /// Fewest accepted reports with which anything is released: the minimum batch for every group.
+    #[must_use]
+    pub fn reports_needed(&self) -> u64 {
+        u64::from(self.min_batch) * u64::from(self.replicate_groups)
+    }
+
+    /// Whether the accepted reports are divided into groups.
+    #[must_use]
+    pub const fn has_groups(&self) -> bool {
+        self.replicate_groups > 1
+    }
+
     /// Until when the committee may take, by the clocks of its members: a batch without any public share
     /// is aborted then, and a seat whose share is missing is late.
     #[must_use]
@@ -294,24 +329,7 @@ impl Task {
             u64::from(REPORTS_MAX),
             u64::from(self.min_batch),
         )?;
-        if self.reports_expected != 0 {
-            let least = u64::from(self.min_batch);
-            range(
-                "the number of expected reports",
-                least,
-                u64::from(REPORTS_MAX),
-                u64::from(self.reports_expected),
-            )?;
-        }
-        if let Eligibility::List(list) = &self.eligibility {
-            let (least, found) = (u64::from(self.min_batch), list.len() as u64);
-            range(
-                "the number of eligible contributors",
-                least,
-                ELIGIBLE_MAX as u64,
-                found,
-            )?;
-        }
+        self.check_reports()?;
         if let Eligibility::EndorsedBy(endorsers) = &self.eligibility {
             let found = endorsers.len() as u64;
             range("the number of endorsers", 1, ELIGIBLE_MAX as u64, found)?;
@@ -330,6 +348,47 @@ impl Task {
             recurrence.check(self.window, length)?;
         }
         range("the window's length in milliseconds", 1, WINDOW_MS_MAX, length)
+    }
+
+    /// Every group must be able to have the minimum batch.
+    fn check_reports(&self) -> Result<(), TaskError> {
+        range(
+            "the number of replicate groups",
+            1,
+            u64::from(REPLICATE_GROUPS_MAX),
+            u64::from(self.replicate_groups),
+        )?;
+        let expected = (self.reports_expected != 0).then_some(u64::from(self.reports_expected));
+        let listed = match &self.eligibility {
+            Eligibility::List(list) => Some(list.len() as u64),
+            _ => None,
+        };
+        let least = u64::from(self.min_batch);
+        if let Some(expected) = expected {
+            let most = u64::from(REPORTS_MAX);
+            range("the number of expected reports", least, most, expected)?;
+        }
+        if let Some(listed) = listed {
+            let most = ELIGIBLE_MAX as u64;
+            range("the number of eligible contributors", least, most, listed)?;
+        }
+        let most = [
+            ("reports fit into a batch", Some(u64::from(REPORTS_MAX))),
+            ("reports are expected", expected),
+            ("contributors are eligible", listed),
+        ];
+        for (what, most) in most {
+            if let Some(most) = most.filter(|most| *most < self.reports_needed()) {
+                return Err(TaskError::Groups {
+                    groups: self.replicate_groups,
+                    min_batch: self.min_batch,
+                    needed: self.reports_needed(),
+                    most,
+                    what,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn check_committee(&self) -> Result<(), TaskError> {

@@ -106,7 +106,7 @@ impl Evidence {
 /// Runs every checker.
 pub(crate) fn check(evidence: &Evidence) -> Violations {
     type Checker = fn(&Evidence) -> Result<Violations, StoreError>;
-    let checkers: [(&str, Checker); 12] = [
+    let checkers: [(&str, Checker); 13] = [
         ("convergence", ledgers::converged),
         ("forks", ledgers::forks_are_proven),
         ("acknowledged records", ledgers::acknowledged_are_held),
@@ -114,6 +114,7 @@ pub(crate) fn check(evidence: &Evidence) -> Violations {
         ("outcome", ended_as_expected),
         ("reports", aggregation::reports_count_once),
         ("aggregate", aggregation::adds_up),
+        ("groups", aggregation::groups_are_equal),
         ("budgets", budgets::are_kept),
         ("culprits", committee::culprits_are_named),
         ("silence", committee::silence_has_a_reason),

@@ -17,6 +17,8 @@ use crate::scenario::Fault;
 const BATCH_BYTES: usize = 40;
 /// Tag of the noisy share there.
 pub(crate) const NOISY: u8 = b'N';
+/// Tag of what the replicate groups were drawn from.
+pub(crate) const GROUP_SEED: u8 = b'M';
 /// Tag of the batch as concluded.
 pub(crate) const CONCLUDED: u8 = b'D';
 

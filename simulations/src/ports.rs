@@ -6,14 +6,12 @@
 
 use std::collections::BTreeMap;
 
-use fieldmark_fl::jobs;
-use fieldmark_fl::privacy::NoiseScale;
 use fieldmark_fl::schema::{RecordOutcome, Schema, SchemaParams};
 use fieldmark_fl::synthetic;
 use fieldmark_fl::vdaf::Vdaf;
 use fieldmark_node_core::compute::{self, Job, JobResult, Shape};
 use fieldmark_node_core::io::Dataset;
-use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::aggregation::{BatchId, FIELD_BYTES};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::task::{Extra, Statistic};
 use fieldmark_protocol::{PublicKey, ReportId};
@@ -27,8 +25,8 @@ use crate::scenario::{ChallengePlan, Scenario};
 pub(crate) struct Noise {
     /// The noisy share that came of it.
     pub(crate) share: Vec<u8>,
-    /// The noise alone, centred.
-    pub(crate) values: Vec<i128>,
+    /// The noise alone, centred, by replicate group.
+    pub(crate) values: Vec<Vec<i128>>,
     /// Its squared scale.
     pub(crate) sigma_squared: u64,
 }
@@ -118,14 +116,11 @@ impl Ports {
                 self.evaluate(host, identity, *batch, schema),
             )),
             Job::Noise {
-                shape,
-                sigma_squared,
-                seed,
-                ..
+                shape, sigma_squared, ..
             } => {
                 let result = compute::run(job);
                 if let Some(JobResult::Noised(Ok(share))) = &result {
-                    self.note_noise(host, shape, *sigma_squared, *seed, share);
+                    self.note_noise(host, *sigma_squared, noise_values(shape, job), share);
                 }
                 result
             }
@@ -153,8 +148,14 @@ impl Ports {
         Ok(values)
     }
 
-    fn note_noise(&mut self, host: HostId, shape: &Shape, sigma_squared: u64, seed: [u8; 32], share: &[u8]) {
-        match noise_values(shape, sigma_squared, seed) {
+    fn note_noise(
+        &mut self,
+        host: HostId,
+        sigma_squared: u64,
+        values: Result<Vec<Vec<i128>>, String>,
+        share: &[u8],
+    ) {
+        match values {
             Ok(values) => {
                 let noise = Noise {
                     share: share.to_vec(),
@@ -171,17 +172,28 @@ impl Ports {
     }
 }
 
-/// The noise that a job of this seed adds, whatever it adds it to.
-fn noise_values(shape: &Shape, sigma_squared: u64, seed: [u8; 32]) -> Result<Vec<i128>, String> {
+/// The noise that a job adds, whatever it adds it to, by replicate group: the same job over sums of zero.
+fn noise_values(shape: &Shape, job: &Job) -> Result<Vec<Vec<i128>>, String> {
     let schema = Schema::new(&shape.schema).map_err(|e| e.to_string())?;
     let vdaf = Vdaf::new(&schema, shape.aggregators).map_err(|e| e.to_string())?;
-    let noise =
-        jobs::noisy_share(&vdaf.zero(), NoiseScale { sigma_squared }, seed).map_err(|e| e.to_string())?;
-    let mut shares = vec![vdaf.zero(); usize::from(shape.aggregators)];
-    if let Some(first) = shares.first_mut() {
-        *first = noise;
+    let mut bare = job.clone();
+    if let Job::Noise { sums, .. } = &mut bare {
+        sums.clear();
     }
-    vdaf.unshard(&shares).map_err(|e| e.to_string())
+    let Some(JobResult::Noised(noise)) = compute::run(&bare) else {
+        return Err("a job of noise drew none".to_owned());
+    };
+    let of_group = |part: &[u8]| {
+        let mut shares = vec![vdaf.zero(); usize::from(shape.aggregators)];
+        if let Some(first) = shares.first_mut() {
+            *first = vdaf.decode_share(part).map_err(|e| e.to_string())?;
+        }
+        vdaf.unshard(&shares).map_err(|e| e.to_string())
+    };
+    noise?
+        .chunks(schema.len().max(1) * FIELD_BYTES)
+        .map(of_group)
+        .collect()
 }
 
 /// Name of a slice by its number; the first stands for the laboratory.

@@ -165,8 +165,10 @@ pub struct ChallengePlan {
     pub delta: f64,
     /// ε of a company's filter. Default 4.
     pub budget_epsilon: f64,
-    /// Fewest reports that are released: at least 2. Default 4.
+    /// Fewest reports that are released, of every replicate group: at least 2. Default 4.
     pub min_batch: u64,
+    /// Replicate groups: 1 to 16. Default 1, which is none.
+    pub replicate_groups: u64,
     /// How long reports are taken: 5 s to an hour. Default 16 s.
     pub window_ms: u64,
     /// Statistics for paired intervals. Default true.
@@ -192,6 +194,7 @@ impl Default for ChallengePlan {
             delta: 1e-6,
             budget_epsilon: 4.0,
             min_batch: 4,
+            replicate_groups: 1,
             window_ms: 16_000,
             paired: true,
             calibration: true,
@@ -376,6 +379,7 @@ impl Scenario {
             ("slices", 1, 32, c.slices),
             ("records", 4, 10_000, c.records),
             ("min_batch", 2, self.companies.max(2), c.min_batch),
+            ("replicate_groups", 1, 16, c.replicate_groups),
             ("window_ms", 5_000, 3_600_000, c.window_ms),
             ("patience_ms", 10_000, 604_800_000, c.patience_ms),
             ("adversary", 0, 8, count(self.adversary.len())),

@@ -287,6 +287,7 @@ impl Script {
             window: 0,
             patience_ms: self.plan.patience_ms,
             recurrence: None,
+            replicate_groups: u32::try_from(self.plan.replicate_groups).unwrap_or(u32::MAX),
         };
         match privacy(&self.plan, &task) {
             Ok(privacy) => task.privacy = privacy,

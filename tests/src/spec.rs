@@ -32,6 +32,8 @@ pub struct Spec {
     pub min_batch: u32,
     /// Reports that end the window early.
     pub reports_expected: u32,
+    /// Replicate groups; 1: none.
+    pub replicate_groups: u32,
 }
 
 impl Spec {
@@ -59,6 +61,7 @@ impl Spec {
              window_seconds = {window_seconds}\n\
              reports_expected = {reports_expected}\n\
              min_batch = {min_batch}\n\
+             replicate_groups = {replicate_groups}\n\
              paired = true\n\
              calibration = true\n",
             name = self.name,
@@ -70,6 +73,7 @@ impl Spec {
             window_seconds = self.window_seconds,
             reports_expected = self.reports_expected,
             min_batch = self.min_batch,
+            replicate_groups = self.replicate_groups,
         );
         for (name, description) in SLICES {
             // Writing to a string does not fail.

@@ -259,8 +259,10 @@ fn open_and_join(people: &People, folder: &Path) -> Result<()> {
         epsilon: 2.0,
         records_max: 130,
         window_seconds: 60,
-        min_batch: 4,
+        // Four of the five reports are enough for two groups.
+        min_batch: 2,
         reports_expected: 5,
+        replicate_groups: 2,
     };
     let path = folder.join("challenge.toml");
     std::fs::write(&path, spec.to_toml())?;
@@ -291,6 +293,7 @@ fn check_board(people: &People) -> Result<()> {
         "{names:?}"
     );
 
+    check_groups(people, &board)?;
     let number = |value: &Value, name: &str| value.get(name).and_then(Value::as_f64);
     let records = board.get("records").context("no records")?;
     let bounds = number(records, "value")
@@ -310,6 +313,34 @@ fn check_board(people: &People) -> Result<()> {
             (score - pooled).abs() <= SLACK * half,
             "{name} scores {pooled} in the clear: {model}"
         );
+    }
+    Ok(())
+}
+
+/// The reports are in two groups of nearly equal size, each company can prove in which of them its own is, and
+/// leaving a group out leaves the other's score.
+fn check_groups(people: &People, board: &Value) -> Result<()> {
+    let sizes = board.pointer("/replicate_groups/reports");
+    ensure!(sizes == Some(&serde_json::json!([3, 2])), "{board}");
+    let groups = together(&COMPANIES, |name| {
+        let receipt = people.named(name)?.ask(&["challenge", "receipt", CHALLENGE])?;
+        let group = receipt.pointer("/inclusion/group").and_then(Value::as_u64);
+        group.with_context(|| format!("{name}: {receipt}"))
+    })?;
+    let of = |group: u64| groups.iter().filter(|of| **of == group).count();
+    ensure!((of(1), of(2)) == (3, 2), "{groups:?}");
+    for model in board
+        .get("models")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        let without = model.get("without_groups").context("no groups")?;
+        let number = |pointer| without.pointer(pointer).and_then(Value::as_f64);
+        let scores = number("/without/0/score").zip(number("/without/1/score"));
+        let (first, second) = scores.with_context(|| model.to_string())?;
+        let range = number("/lowest").zip(number("/highest"));
+        ensure!(range == Some((first.min(second), first.max(second))), "{model}");
     }
     Ok(())
 }

@@ -125,6 +125,7 @@ fn prepare(people: &People, folder: &Path) -> Result<()> {
         window_seconds: 120,
         min_batch: 2,
         reports_expected: 2,
+        replicate_groups: 1,
     };
     let path = folder.join("challenge.toml");
     std::fs::write(&path, spec.to_toml())?;

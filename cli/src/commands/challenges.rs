@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use fieldmark_node::http::spec::{ChallengeSpec, Plan, PlanOptions, PlanRow, StatisticRow};
+use fieldmark_node::http::spec::{ChallengeSpec, GroupsCost, Plan, PlanOptions, PlanRow, StatisticRow};
 use fieldmark_node_core::lifecycle::Stage;
 use serde_json::{Value, json};
 
@@ -80,8 +80,12 @@ fn plan(args: &ChallengePlan, out: &Output) -> anyhow::Result<()> {
 }
 
 fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
+    let groups = plan
+        .replicate_groups
+        .as_ref()
+        .map_or_else(String::new, groups_text);
     format!(
-        "{}: {}, nothing of it is signed; {} models, {} slices, ε = {} at δ = {:e}, {} aggregators, {} numbers\n\n{}\n\n{}\n\n{}\n\n\
+        "{}: {}, nothing of it is signed; {} models, {} slices, ε = {} at δ = {:e}, {} aggregators, {} numbers\n\n{}\n\n{}\n\n{groups}{}\n\n\
          Half-widths of 95% intervals at a score of {:.0} % and a correlation of {} between views, each report with \
          {} records. Rank sets and what is told \
          apart assume that models next in rank lie {:.1} points apart.",
@@ -100,6 +104,44 @@ fn plan_text(spec: &ChallengeSpec, plan: &Plan) -> String {
         plan.view_correlation,
         spec.records_max,
         plan.gap * 100.0,
+    )
+}
+
+/// What replicate groups cost, beside what would be without them.
+fn groups_text(cost: &GroupsCost) -> String {
+    let percent = |value: f64| format!("± {:.2} %", value * 100.0);
+    let row = |name: String, row: &PlanRow| {
+        vec![
+            name,
+            percent(row.field),
+            percent(row.difference),
+            percent(row.field_noise),
+            format!("{:.1} ranks", row.rank_set),
+            format!("{:.1} points", row.told_apart * 100.0),
+        ]
+    };
+    let table = text::table(
+        &[
+            "replicate groups",
+            "field score",
+            "difference",
+            "noise alone",
+            "rank set",
+            "told apart",
+        ],
+        &[
+            row("1 (none)".to_owned(), &cost.without),
+            row(cost.groups.to_string(), &cost.with),
+        ],
+    );
+    let problem = cost
+        .problem
+        .as_ref()
+        .map_or_else(String::new, |problem| format!("\nwarning: {problem}"));
+    format!(
+        "noise variance × {}: every replicate group carries the whole noise, and needs the minimum batch ({} reports \
+         in all)\n{table}{problem}\n\n",
+        cost.noise_variance_factor, cost.reports_needed
     )
 }
 
@@ -238,7 +280,11 @@ fn summary(challenge: &Value) -> String {
         None => "anyone".to_owned(),
     };
     let operator = format!("{} {}", field("operator"), field("operator_name"));
-    let reports = format!("{} counted, {} needed", field("reports"), field("min_batch"));
+    let needed = match text::number(challenge, "replicate_groups") {
+        0 | 1 => field("min_batch"),
+        groups => format!("{} in each of {groups} replicate groups", field("min_batch")),
+    };
+    let reports = format!("{} counted, {needed} needed", field("reports"));
     text::fields(&[
         ("challenge", field("name")),
         ("id", field("id")),
@@ -332,6 +378,9 @@ fn receipt_text(found: &Value) -> String {
                     number("count")
                 ),
             ));
+            if inclusion.get("group").is_some() {
+                fields.push(("replicate group", number("group").to_string()));
+            }
             fields.push(("root", text::string(inclusion, "root")));
             fields.push((
                 "proof",

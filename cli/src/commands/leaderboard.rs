@@ -202,6 +202,40 @@ fn metrics_text(board: &Value) -> Option<String> {
     Some(text::table(&header, &rows))
 }
 
+/// Field scores and ranks without each of the replicate groups; nothing where there are none.
+fn groups_text(board: &Value) -> Option<String> {
+    let groups = board.get("replicate_groups")?.get("groups")?.as_u64()?;
+    let number = |value: Option<&Value>| value.and_then(Value::as_f64);
+    let row = |model: &Value| {
+        let without = model.get("without_groups")?;
+        let left = |left: &Value| {
+            let score = number(left.get("score")).map_or("–".to_owned(), |score| format!("{score:.4}"));
+            format!("{score} (rank {})", ranks(left))
+        };
+        let range = match (number(without.get("lowest")), number(without.get("highest"))) {
+            (Some(lowest), Some(highest)) => format!("{lowest:.4}–{highest:.4}"),
+            _ => "–".to_owned(),
+        };
+        let changes = without.get("rank_changes") == Some(&Value::Bool(true));
+        let mut cells = vec![text::string(model, "name")];
+        cells.extend(text::list(without, "without").iter().map(left));
+        cells.extend([range, if changes { "yes" } else { "no" }.to_owned()]);
+        Some(cells)
+    };
+    let rows: Vec<Vec<String>> = text::list(board, "models").iter().filter_map(row).collect();
+    if rows.is_empty() {
+        return Some(format!("{groups} replicate groups"));
+    }
+    let without: Vec<String> = (1..=groups)
+        .map(|group| format!("without group {group}"))
+        .collect();
+    let header: Vec<&str> = std::iter::once("model")
+        .chain(without.iter().map(String::as_str))
+        .chain(["range", "ranks change"])
+        .collect();
+    Some(text::table(&header, &rows))
+}
+
 fn board_text(board: &Value) -> String {
     let field = |name: &str| text::string(board, name);
     let slices: Vec<&str> = text::list(board, "slices")
@@ -229,6 +263,7 @@ fn board_text(board: &Value) -> String {
         lines.push(metrics);
         lines.push(String::new());
     }
+    lines.extend(groups_text(board).map(|groups| format!("{groups}\n")));
     let trusted = if board.get("trusted") == Some(&Value::Bool(true)) {
         "trusted"
     } else {
@@ -272,18 +307,22 @@ fn board_text(board: &Value) -> String {
     lines.join("\n")
 }
 
-fn row(model: &Value, slices: &[&str]) -> Vec<String> {
+/// A rank set: `2`, or `2–4`.
+fn ranks(of: &Value) -> String {
     let rank = |at: usize| {
-        text::list(model, "rank")
+        text::list(of, "rank")
             .get(at)
             .and_then(Value::as_u64)
             .unwrap_or(0)
     };
-    let ranks = if rank(0) == rank(1) {
+    if rank(0) == rank(1) {
         rank(0).to_string()
     } else {
         format!("{}–{}", rank(0), rank(1))
-    };
+    }
+}
+
+fn row(model: &Value, slices: &[&str]) -> Vec<String> {
     let interval = match (
         model.get("lo").and_then(Value::as_f64),
         model.get("hi").and_then(Value::as_f64),
@@ -304,7 +343,7 @@ fn row(model: &Value, slices: &[&str]) -> Vec<String> {
         }
     };
     let mut cells = vec![
-        ranks,
+        ranks(model),
         format!("{}{withdrawn}", text::string(model, "name")),
         text::fraction(model.get("score")),
         interval,
@@ -346,6 +385,32 @@ fn estimate(value: Option<&Value>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_without_each_group_stand_in_a_table_of_their_own() {
+        let board = serde_json::json!({
+            "name": "c", "phase": "released", "slices": ["clean"], "replicate_groups": {"groups": 2},
+            "models": [{"name": "m@1", "rank": [1, 1], "score": 0.5, "slices": {}, "without_groups": {
+                "lowest": 0.25, "highest": 0.75, "rank_changes": true,
+                "without": [
+                    {"group": 1, "score": 0.25, "rank": [1, 2]},
+                    {"group": 2, "score": 0.75, "rank": [1, 1]},
+                ],
+            }}],
+        });
+        let text = board_text(&board);
+        for words in [
+            "without group 2",
+            "0.2500 (rank 1–2)",
+            "0.7500 (rank 1)",
+            "0.2500–0.7500",
+            "yes",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        let plain = serde_json::json!({"name": "c", "models": [{"name": "m@1", "rank": [1, 1]}]});
+        assert!(!board_text(&plain).contains("without group"));
+    }
 
     #[test]
     fn a_board_without_scores_shows_dashes_and_its_phase() {

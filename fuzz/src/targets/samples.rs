@@ -159,6 +159,7 @@ fn plain_task() -> Task {
         window: 0,
         patience_ms: 0,
         recurrence: None,
+        replicate_groups: 1,
     }
 }
 
@@ -188,9 +189,14 @@ pub(super) fn transcripts() -> Vec<Vec<u8>> {
         batch: batch(),
         count: 2,
         report_root: merkle::root(&ids),
+        group_seed: None,
         rejections: vec![(RejectionReason::Proof, 1)],
     };
-    vec![transcript.encode()]
+    let drawn = Transcript {
+        group_seed: Some(ContentHash::of(b"seed")),
+        ..transcript.clone()
+    };
+    vec![transcript.encode(), drawn.encode()]
 }
 
 fn abort() -> Abort {
@@ -338,7 +344,9 @@ pub(super) fn responses() -> Vec<Vec<u8>> {
                 rejection: 0,
             }],
         }),
-        rpc_response::Body::Done(wire::Done {}),
+        rpc_response::Body::Done(wire::Done {
+            group_nonce: vec![7; 32],
+        }),
         rpc_response::Body::Refusal(wire::Refusal {
             code: 1,
             detail: "not yet".into(),

@@ -101,6 +101,7 @@ impl Cast {
             window: 0,
             patience_ms: PATIENCE_MS_RANGE.1,
             recurrence: None,
+            replicate_groups: 1,
         };
         let schema = Schema::new(&params::schema_params(&task)).expect("a schema");
         let (epsilon, delta) = (

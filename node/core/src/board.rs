@@ -14,8 +14,10 @@ use fieldmark_protocol::{PublicKey, RecordId};
 use serde::Serialize;
 
 use crate::io::phase_name;
-use crate::params::schema_params;
+use crate::params::{noises, schema_params};
+use crate::reveal;
 
+mod groups;
 mod in_use;
 mod metrics;
 mod provenance;
@@ -24,6 +26,7 @@ mod strengths;
 mod trend;
 mod weights;
 
+pub use groups::{Groups, Range, Without, WithoutGroups};
 pub use in_use::InUse;
 pub use metrics::MetricCell;
 pub use provenance::{CellOf, EntryOf, Noise, Provenance, provenance};
@@ -61,6 +64,9 @@ pub struct Board {
     pub contributors: u64,
     /// Fewest reports that are released.
     pub min_batch: u32,
+    /// The replicate groups, where the task has some; the board is of their sum.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicate_groups: Option<Groups>,
     /// Source records behind the board, with the committee's noise.
     pub records: Option<Estimate>,
     /// The committee, leader first.
@@ -176,6 +182,9 @@ pub struct ModelRow {
     pub calibration_gap: Option<Estimate>,
     /// Metrics beyond scores, fairness gaps and drift included.
     pub metrics: Vec<MetricCell>,
+    /// What it would be without one of the replicate groups, where there are some.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub without_groups: Option<WithoutGroups>,
     /// Whether its author withdrew it since; its row stays.
     pub withdrawn: bool,
 }
@@ -235,20 +244,19 @@ pub fn weighted(
     let task = &inputs.task.task;
     let schema = Schema::new(&schema_params(task))?;
     let weights = parse_weights(weights, &task.statistics.slices)?;
-    let added = crate::reveal::sum(task, &inputs.batch);
+    let sums = reveal::group_sums(task, &inputs.batch);
     let released = inputs.batch.phase == Phase::Released;
-    let sum = added.clone().filter(|_| released);
+    let added = sums.as_deref().map(reveal::total);
+    let sum = added.as_deref().filter(|_| released);
     let seats = seats::seats(store, &inputs, added.as_deref(), policy)?;
-    let strengths = sum
-        .as_deref()
-        .and_then(|sum| strengths::of_models(task, &schema, sum));
-    let in_use = in_use::of_task(task, &schema, sum.as_deref());
-    let metrics = sum
-        .as_deref()
-        .map(|sum| metrics::of_models(&inputs, &schema, sum));
-    let table = sum
-        .map(|sum| table(&inputs, &schema, sum, &weights))
+    let strengths = sum.and_then(|sum| strengths::of_models(task, &schema, sum));
+    let in_use = in_use::of_task(task, &schema, sum);
+    let metrics = sum.map(|sum| metrics::of_models(&inputs, &schema, sum));
+    let scored = sums
+        .filter(|_| released)
+        .map(|sums| scored(&inputs, &schema, sums, &weights))
         .transpose()?;
+    let (table, without) = scored.unzip();
     let contributors = inputs.batch.transcript().map_or(0, |t| t.count);
     let challenge = &inputs.challenge.challenge;
     Ok(Board {
@@ -269,6 +277,7 @@ pub fn weighted(
         eligibility: task.eligibility.name(),
         contributors,
         min_batch: task.min_batch,
+        replicate_groups: groups::of_batch(&inputs),
         records: table
             .as_ref()
             .map(|t| estimate(t.records.value, t.records.interval)),
@@ -289,7 +298,7 @@ pub fn weighted(
         models: rows(
             &inputs,
             table.as_ref(),
-            metrics.unwrap_or_default(),
+            (metrics.unwrap_or_default(), without.unwrap_or_default()),
             strengths.map(|(_, each)| each).unwrap_or_default(),
         ),
         caveats: CAVEATS,
@@ -297,12 +306,13 @@ pub fn weighted(
     })
 }
 
-fn table(
+/// The table of the sum of all groups, and what every model would be without one of them.
+fn scored(
     inputs: &ledger_board::BoardInputs,
     schema: &Schema,
-    aggregate: Vec<i128>,
+    sums: Vec<Vec<i128>>,
     weights: &Weights,
-) -> Result<ScoreTable, scores::BoardError> {
+) -> Result<(ScoreTable, Vec<WithoutGroups>), scores::BoardError> {
     let task = &inputs.task.task;
     let input = BoardInput {
         models: task
@@ -313,12 +323,14 @@ fn table(
             .collect(),
         slices: task.statistics.slices.clone(),
         schema: schema.params(),
-        aggregate,
+        aggregate: reveal::total(&sums),
         sigma_squared: task.privacy.sigma_squared,
-        aggregators: u8::try_from(task.committee.len()).unwrap_or(u8::MAX),
+        aggregators: noises(task),
         contributors: inputs.batch.transcript().map_or(0, |t| t.count),
     };
-    scores::weighted_board(&input, weights)
+    let table = scores::weighted_board(&input, weights)?;
+    let without = groups::without(task, &input, sums, weights, &table)?;
+    Ok((table, without))
 }
 
 /// Unequal weights by slice.
@@ -381,7 +393,7 @@ fn cell(score: &Score) -> Cell {
 fn rows(
     inputs: &ledger_board::BoardInputs,
     table: Option<&ScoreTable>,
-    mut metrics: Vec<Vec<MetricCell>>,
+    (mut metrics, without): (Vec<Vec<MetricCell>>, Vec<WithoutGroups>),
     strengths: Vec<Strength>,
 ) -> Vec<ModelRow> {
     let task = &inputs.task.task;
@@ -405,6 +417,7 @@ fn rows(
                 .and_then(|r| r.calibration)
                 .map(|c| estimate(c.value, c.noise)),
             metrics: metrics.get_mut(at).map(std::mem::take).unwrap_or_default(),
+            without_groups: without.get(at).cloned(),
             withdrawn: view.is_some_and(|v| v.withdrawn.is_some()),
         });
     }
@@ -424,10 +437,14 @@ fn expectation(task: &Task, schema: &Schema) -> Expectation {
         u64::from(task.reports_expected)
     };
     let records = reports.saturating_mul(u64::from(task.statistics.records_max));
-    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
     let typical = interval::Typical::default();
-    let width =
-        interval::expected_half_width(schema, task.privacy.sigma_squared, aggregators, records, &typical);
+    let width = interval::expected_half_width(
+        schema,
+        task.privacy.sigma_squared,
+        noises(task),
+        records,
+        &typical,
+    );
     let fixed = |value: f64| Fixed(Micro::from_f64(value));
     Expectation {
         records,

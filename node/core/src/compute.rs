@@ -113,14 +113,16 @@ pub enum Job {
         /// Encoded output shares.
         outputs: Vec<Vec<u8>>,
     },
-    /// Add this aggregator's noise to the sum of its output shares.
+    /// Add this aggregator's noise to the sum of its output shares, to that of each replicate group its own.
     Noise {
         /// Which statistics.
         shape: Shape,
         /// σ² of the discrete Gaussian.
         sigma_squared: u64,
-        /// The encoded sum; empty: zero.
-        sum: Vec<u8>,
+        /// Replicate groups.
+        groups: usize,
+        /// The encoded sums, of one group after the other; empty: zero.
+        sums: Vec<u8>,
         /// Fresh randomness.
         seed: [u8; 32],
     },
@@ -222,9 +224,10 @@ pub fn run(job: &Job) -> Option<JobResult> {
         Job::Noise {
             shape,
             sigma_squared,
-            sum,
+            groups,
+            sums,
             seed,
-        } => JobResult::Noised(noise(shape, *sigma_squared, sum, *seed)),
+        } => JobResult::Noised(noise(shape, *sigma_squared, (*groups, sums), *seed)),
     })
 }
 
@@ -346,11 +349,37 @@ fn add(shape: &Shape, sum: &[u8], outputs: &[Vec<u8>]) -> Result<Vec<u8>, String
     Ok(sum.encode())
 }
 
-fn noise(shape: &Shape, sigma_squared: u64, sum: &[u8], seed: [u8; 32]) -> Result<Vec<u8>, String> {
+fn noise(
+    shape: &Shape,
+    sigma_squared: u64,
+    (groups, sums): (usize, &[u8]),
+    seed: [u8; 32],
+) -> Result<Vec<u8>, String> {
     let vdaf = shape.vdaf()?;
-    let sum = read_sum(&vdaf, sum)?;
-    let share = jobs::noisy_share(&sum, NoiseScale { sigma_squared }, seed).map_err(|e| e.to_string())?;
-    Ok(share.encode())
+    let each = sums.len() / groups.max(1);
+    if sums.len() != each * groups {
+        return Err(format!(
+            "{} bytes are not the sums of {groups} groups",
+            sums.len()
+        ));
+    }
+    let mut share = Vec::new();
+    for group in 0..groups {
+        let sum = sums.get(group * each..(group + 1) * each).unwrap_or_default();
+        let sum = read_sum(&vdaf, sum)?;
+        let noisy = jobs::noisy_share(&sum, NoiseScale { sigma_squared }, group_seed(seed, group));
+        share.extend(noisy.map_err(|e| e.to_string())?.encode());
+    }
+    Ok(share)
+}
+
+/// The randomness of a group's noise: that of the first is the seed itself, as where there are no groups.
+fn group_seed(seed: [u8; 32], group: usize) -> [u8; 32] {
+    if group == 0 {
+        return seed;
+    }
+    let number = u64::try_from(group).unwrap_or(u64::MAX);
+    *blake3::keyed_hash(&seed, &number.to_be_bytes()).as_bytes()
 }
 
 fn read_sum(vdaf: &Vdaf, sum: &[u8]) -> Result<AggregateShare, String> {

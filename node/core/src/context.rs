@@ -76,6 +76,8 @@ pub(crate) enum Ask {
     Finish(u64),
     /// Whether it agrees to the conclusion.
     Conclude,
+    /// To draw the replicate groups from the nonces of all.
+    Groups,
 }
 
 /// Why a job was given out.
@@ -107,6 +109,8 @@ pub(crate) enum Work {
     Add {
         batch: BatchId,
         upto: usize,
+        /// The replicate group that they belong to.
+        group: usize,
     },
     Noise(BatchId),
     Post {

@@ -12,11 +12,16 @@ use fieldmark_ledger::batch::{self as ledger_batch, Phase};
 use fieldmark_ledger::tasks;
 use fieldmark_protocol::aggregation::{BatchId, RejectionReason};
 use fieldmark_protocol::machine::{Batch, Read, StoreError};
-use fieldmark_protocol::report::SeatReport;
 use fieldmark_protocol::task::{SKEW_MS, Task};
 use fieldmark_protocol::wire::{rpc_request, rpc_response};
 use fieldmark_protocol::{PublicKey, ReportId, wire};
 use prost::Message;
+
+mod keys;
+mod look;
+
+use keys::{key_share, wrong_key};
+use look::{Firsts, Look, look};
 
 use crate::compute::{Fault, Initiated, Job};
 use crate::context::{Context, Work};
@@ -369,151 +374,8 @@ fn unconcluded(
     Ok(assigned)
 }
 
-/// This node's part of the verification key, drawn once: the first round is answered with a commitment to
-/// it, the second, in which the leader shows all commitments, with the share.
-fn key_share(
-    ctx: &mut Context<'_>,
-    peer: PublicKey,
-    message: &wire::VerifyKeyShare,
-) -> Answer<rpc_response::Body> {
-    let (batch, seats, seat_of) = match assigned(ctx, peer, &message.task, message.window)? {
-        Ok((batch, task, own)) => (batch, task.committee.len(), own),
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    let share = match seat::get_key(&ctx.view, batch, seat::KEY_SHARE)? {
-        Some(share) => share,
-        None => {
-            let share = ctx.random::<32>();
-            let mut writes = Batch::new();
-            seat::put(&mut writes, batch, seat::KEY_SHARE, &[], share);
-            ctx.persist(writes);
-            share
-        }
-    };
-    let mut answer = wire::VerifyKeyShare {
-        task: message.task.clone(),
-        window: message.window,
-        ..Default::default()
-    };
-    let own = seat::key_commitment(batch, seat_of, &share);
-    let (tag, value) = match (message.commitment.len(), message.commitments.len()) {
-        (32, 0) => (seat::LEADER_COMMITMENT, message.commitment.clone()),
-        (0, listed) if listed == seats => (seat::COMMITMENTS, message.commitments.concat()),
-        _ => return refused(RefusalCode::Rejected, "neither a commitment nor all of them"),
-    };
-    if tag == seat::COMMITMENTS {
-        let leaders = seat::get(&ctx.view, batch, seat::LEADER_COMMITMENT, &[])?;
-        if leaders.as_ref() != message.commitments.first()
-            || message.commitments.get(seat_of).map(Vec::as_slice) != Some(&own)
-        {
-            return refused(
-                RefusalCode::Rejected,
-                "these are not the commitments that were made",
-            );
-        }
-        answer.share = share.to_vec();
-    } else {
-        answer.commitment = own.to_vec();
-    }
-    match seat::get(&ctx.view, batch, tag, &[])? {
-        Some(held) if held != value => {
-            return refused(RefusalCode::Rejected, "another commitment was shown before");
-        }
-        Some(_) => {}
-        None => {
-            let mut writes = Batch::new();
-            seat::put(&mut writes, batch, tag, &[], value);
-            ctx.persist(writes);
-        }
-    }
-    Ok(Ok(rpc_response::Body::VerifyKeyShare(answer)))
-}
-
-/// What is wrong with a verification key, if anything: its shares must open the commitments.
-fn wrong_key(
-    ctx: &Context<'_>,
-    batch: BatchId,
-    key: &[u8; 32],
-    shares: &[Vec<u8>],
-) -> Result<Option<&'static str>, StoreError> {
-    if seat::get_key(&ctx.view, batch, seat::VERIFY_KEY)?.is_some_and(|held| held != *key) {
-        return Ok(Some("another verification key was used for this batch before"));
-    }
-    let read = |share: &Vec<u8>| <[u8; 32]>::try_from(share.as_slice()).ok();
-    let Some(shares) = shares.iter().map(read).collect::<Option<Vec<_>>>() else {
-        return Ok(Some("a share of the verification key has not 32 bytes"));
-    };
-    let opened: Vec<u8> = (0..)
-        .zip(&shares)
-        .flat_map(|(seat, share)| seat::key_commitment(batch, seat, share))
-        .collect();
-    if seat::get(&ctx.view, batch, seat::COMMITMENTS, &[])? != Some(opened) {
-        return Ok(Some(
-            "the shares of the verification key do not open the commitments",
-        ));
-    }
-    let derived = seat::joint_key(batch, &shares);
-    Ok((derived != *key).then_some("the verification key is not made of its shares"))
-}
-
-/// The reports that a request showed so far: the first of each identity, and whose each id is.
-#[derive(Debug, Default)]
-struct Firsts {
-    of: BTreeMap<PublicKey, ReportId>,
-    whose: BTreeMap<ReportId, PublicKey>,
-}
-
-enum Look {
-    Decided(wire::VerifyOutcome),
-    Verify(Box<SeatReport>),
-    Later,
-}
-
-/// Checks one report as this aggregator sees it, before any share is opened.
-fn look(
-    ctx: &Context<'_>,
-    batch: BatchId,
-    task: &Task,
-    own: usize,
-    report: wire::HelperReport,
-    firsts: &mut Firsts,
-) -> Result<Look, StoreError> {
-    let id = report
-        .metadata
-        .as_ref()
-        .and_then(|m| ReportId::from_slice(&m.report_id).ok());
-    let id = id.unwrap_or(ReportId::new([0; 16]));
-    let no = |reason| Ok(Look::Decided(rejected(&id, reason)));
-    let report = match SeatReport::check(report, own) {
-        Ok(report) if report.metadata.batch == batch && report.seats() == task.committee.len() => report,
-        Ok(_) => return no(RejectionReason::Malformed),
-        Err(fieldmark_protocol::report::ReportError::Signature(_)) => return no(RejectionReason::Signature),
-        Err(_) => return no(RejectionReason::Malformed),
-    };
-    match seat::admits(&ctx.view, task, &report.metadata)? {
-        None => return Ok(Look::Later),
-        Some(Err(reason)) => return no(reason),
-        Some(Ok(())) => {}
-    }
-    let contributor = report.metadata.contributor;
-    let stored = seat::get(&ctx.view, batch, seat::FIRST, contributor.as_bytes())?;
-    let first = stored
-        .and_then(|b| ReportId::from_slice(&b).ok())
-        .or(firsts.of.get(&contributor).copied());
-    let whose = firsts.whose.get(&id).is_some_and(|whose| *whose != contributor);
-    if first.is_some_and(|first| first != id) || whose || seat::id_is_used(&ctx.view, &report.metadata)? {
-        return no(RejectionReason::Duplicate);
-    }
-    firsts.of.insert(contributor, id);
-    firsts.whose.insert(id, contributor);
-    if let Some(held) = stored_state(&ctx.view, batch, &id)? {
-        return Ok(Look::Decided(passed(&id, held.message)));
-    }
-    Ok(Look::Verify(Box::new(report)))
-}
-
 /// The leader's conclusion: taken once, and only if this node accepted every report in it and was shown
-/// every one that was not.
+/// every one that was not. The answer opens the group nonce, where the task has groups: the reports are fixed.
 fn conclude(ctx: &mut Context<'_>, peer: PublicKey, message: &wire::Conclude) -> Answer<rpc_response::Body> {
     let (batch, task) = match assigned(ctx, peer, &message.task, message.window)? {
         Ok((batch, task, _)) => (batch, task),
@@ -525,7 +387,11 @@ fn conclude(ctx: &mut Context<'_>, peer: PublicKey, message: &wire::Conclude) ->
             "the conclusion is not sorted, or decides a report twice",
         );
     };
-    let done = rpc_response::Body::Done(wire::Done {});
+    let group_nonce = match seat::get_key(&ctx.view, batch, seat::KEY_SHARE)? {
+        Some(nonce) if task.has_groups() => nonce.to_vec(),
+        _ => Vec::new(),
+    };
+    let done = rpc_response::Body::Done(wire::Done { group_nonce });
     if let Some(held) = Concluded::load(&ctx.view, batch)? {
         let same = held == concluded;
         return if same {

@@ -12,7 +12,7 @@ mod keys;
 mod led;
 mod verify;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use fieldmark_ledger::batch::{self as ledger_batch, Phase};
 use fieldmark_ledger::tasks::{self, TaskView};
@@ -72,7 +72,7 @@ impl Leader {
             return Ok(());
         };
         if Concluded::load(&ctx.view, batch)?.is_some() {
-            led.stage = Stage::Concluding(BTreeSet::new());
+            led.stage = Stage::Concluding(BTreeMap::new());
             led.ask_helpers(ctx.now, Ask::Conclude);
         } else if seat::get(&ctx.view, batch, seat::CLOSED, &[])?.is_some() {
             let own = seat::get_key(&ctx.view, batch, seat::KEY_SHARE)?;
@@ -197,7 +197,7 @@ impl Leader {
         let taken = match body {
             Some(rpc_response::Body::VerifyKeyShare(share)) => led.key_share(ctx, batch, seat, &share)?,
             Some(rpc_response::Body::Outcomes(outcomes)) => led.outcomes(seat, ask, &outcomes),
-            Some(rpc_response::Body::Done(_)) => led.agreed(seat),
+            Some(rpc_response::Body::Done(done)) => led.done(seat, ask, &done),
             _ => false,
         };
         if !taken {

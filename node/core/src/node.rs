@@ -25,7 +25,7 @@ use crate::leader::Leader;
 use crate::limits::Traffic;
 use crate::reveal::Reveal;
 use crate::rpc::{self, RefusalCode};
-use crate::seat::Concluded;
+use crate::seat::{self, Concluded};
 use crate::subscriptions::Subscriptions;
 use crate::sync::Sync;
 
@@ -250,8 +250,8 @@ impl Parts<'_> {
                 self.helper.finished(ctx, batch, inbound, results);
                 Ok(())
             }
-            (Work::Add { batch, upto }, JobResult::Added(result)) => {
-                self.reveal.added(ctx, batch, upto, result)
+            (Work::Add { batch, upto, group }, JobResult::Added(result)) => {
+                self.reveal.added(ctx, batch, (upto, group), result)
             }
             (Work::Post { subscription, item }, JobResult::Posted(result)) => {
                 self.subscriptions.posted(ctx, subscription, item, result);
@@ -402,9 +402,12 @@ fn included(
         ctx.refuse(inbound, RefusalCode::Rejected, "the report is not named by ids");
         return Ok(());
     };
-    match Concluded::load(&ctx.view, batch)? {
+    let group_seed = seat::group_seed(&ctx.view, batch)?;
+    let has_groups = tasks::task(&ctx.view, &batch.task)?.is_some_and(|view| view.task.has_groups());
+    let concluded = Concluded::load(&ctx.view, batch)?;
+    match concluded.filter(|_| group_seed.is_some() == has_groups) {
         None => ctx.refuse(inbound, RefusalCode::Retry, "the batch is not concluded here"),
-        Some(concluded) => match concluded.inclusion(&report) {
+        Some(concluded) => match concluded.inclusion(&report, group_seed.as_ref()) {
             Some(inclusion) => ctx.respond(inbound, rpc_response::Body::Inclusion(inclusion)),
             None => ctx.refuse(inbound, RefusalCode::Rejected, "the report was not counted"),
         },

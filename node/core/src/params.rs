@@ -24,6 +24,18 @@ pub enum ParamsError {
         /// From the schema.
         computed: u64,
     },
+    /// The groups' shares do not fit into one record.
+    #[error(
+        "{groups} replicate groups of {entries} numbers each do not fit into a share, which has room for {max} \
+         numbers; take fewer groups or collect fewer statistics",
+        max = schema::ENTRIES_MAX
+    )]
+    Groups {
+        /// Groups.
+        groups: u32,
+        /// Numbers in the vector of each.
+        entries: usize,
+    },
     /// The noise is too small for the promise.
     #[error("the task promises epsilon {promised}, its noise gives {computed:.6}")]
     Noise {
@@ -83,6 +95,24 @@ pub fn shape(task: &Task) -> Shape {
     }
 }
 
+/// Full noises in the total of a batch: one of every aggregator in every replicate group.
+#[must_use]
+pub fn noises(task: &Task) -> u8 {
+    let members = u32::try_from(task.committee.len()).unwrap_or(u32::MAX);
+    u8::try_from(members.saturating_mul(task.replicate_groups)).unwrap_or(u8::MAX)
+}
+
+/// How many reports a release needs, in words.
+pub(crate) fn reports_needed_words(task: &Task) -> String {
+    let needed = task.reports_needed();
+    if task.has_groups() {
+        let (groups, each) = (task.replicate_groups, task.min_batch);
+        format!("{needed} reports ({groups} groups of at least {each})")
+    } else {
+        format!("{needed} reports")
+    }
+}
+
 /// The neighbour relation of a task. Tasks have one so far, and a task that names another does not decode.
 #[must_use]
 pub fn relation(_task: &Task) -> Relation {
@@ -96,6 +126,15 @@ pub fn relation(_task: &Task) -> Relation {
 /// [`ParamsError`] naming what differs.
 pub fn check(task: &Task) -> Result<Rho, ParamsError> {
     let schema = Schema::new(&schema_params(task))?;
+    let (groups, most) = (task.replicate_groups, schema::ENTRIES_MAX);
+    if schema
+        .len()
+        .saturating_mul(usize::try_from(groups).unwrap_or(usize::MAX))
+        > most
+    {
+        let entries = schema.len();
+        return Err(ParamsError::Groups { groups, entries });
+    }
     let (stated, computed) = (task.privacy.l2_squared, schema.l2_sensitivity_squared());
     if stated != computed {
         return Err(ParamsError::Sensitivity { stated, computed });

@@ -4,7 +4,8 @@
 //!
 //! The noisy share is persisted with its nonce before the commitment is signed: noise is drawn once and
 //! cannot be averaged away, whatever restarts. Output shares are added up a few at a time and their sum is
-//! persisted, so that memory does not grow with their number.
+//! persisted, so that memory does not grow with their number. Where a task has replicate groups, that goes
+//! for each of them in turn, and the share is theirs one after the other, each with full noise.
 //!
 //! A batch that is not revealing by the time its task gives the committee is aborted, and every aggregator
 //! seconds an abort that came in time: whichever of them a contributor trusts, it finds that one's word. An
@@ -16,11 +17,12 @@ use fieldmark_fl::vdaf::Vdaf;
 use fieldmark_ledger::batch::{self as ledger_batch, BatchView, Phase};
 use fieldmark_ledger::tasks::{self, TaskView};
 use fieldmark_protocol::aggregation::{
-    Abort, AbortReason, Aggregate, AggregateShare, BatchId, NONCE_BYTES, ShareCommitment, commitment,
+    Abort, AbortReason, Aggregate, AggregateShare, BatchId, FIELD_BYTES, NONCE_BYTES, ShareCommitment,
+    commitment,
 };
 use fieldmark_protocol::machine::{Batch, Column, StoreError};
 use fieldmark_protocol::task::Task;
-use fieldmark_protocol::{Kind, RecordId, ReportId};
+use fieldmark_protocol::{Kind, RecordId, ReportId, groups};
 
 use crate::author::{self, Signer};
 use crate::compute::Job;
@@ -115,14 +117,17 @@ impl Reveal {
         &mut self,
         ctx: &mut Context<'_>,
         batch: BatchId,
-        upto: usize,
+        (upto, group): (usize, usize),
         sum: Result<Vec<u8>, String>,
     ) -> Result<(), StoreError> {
         let key = seat::key(batch, seat::OUTPUT, &[]);
         let sum = sum.map_err(|detail| StoreError::damaged(Column::Aggregation, &key, detail))?;
         let count = u64::try_from(upto).unwrap_or(u64::MAX);
         let mut writes = Batch::new();
-        let value = [&count.to_be_bytes()[..], &sum].concat();
+        // The sums of the groups before this one are complete.
+        let (_, mut sums) = added(ctx, batch)?;
+        sums.truncate(group * sum.len());
+        let value = [&count.to_be_bytes()[..], &sums, &sum].concat();
         seat::put(&mut writes, batch, seat::ADDED, &[], value);
         ctx.persist(writes);
         self.advance(ctx, batch)?;
@@ -163,6 +168,9 @@ fn second(ctx: &mut Context<'_>, view: &BatchView) -> Result<(), StoreError> {
 
 /// The committee took longer than it may: names who is behind.
 fn overdue(ctx: &mut Context<'_>, task: &Task, view: &BatchView) -> Result<(), StoreError> {
+    let undrawn = task.has_groups()
+        && Concluded::load(&ctx.view, view.batch)?.is_some()
+        && seat::group_seed(&ctx.view, view.batch)?.is_none();
     let commits = view.transcripts().is_some();
     let behind = view.seats.iter().enumerate().filter(|(_, seat)| {
         if commits {
@@ -176,14 +184,19 @@ fn overdue(ctx: &mut Context<'_>, task: &Task, view: &BatchView) -> Result<(), S
         batch: view.batch,
         reason: AbortReason::Overdue,
         detail: format!(
-            "{} s after the close {} of seat {} was missing",
+            "{} s after the close {} of seat {} was missing{}",
             task.due_at_ms().saturating_sub(task.closes_at_ms) / 1_000,
             if commits {
                 "the commitment"
             } else {
                 "the transcript"
             },
-            behind.join(", ")
+            behind.join(", "),
+            if undrawn {
+                "; the nonces of all, from which the replicate groups are drawn, had not come here"
+            } else {
+                ""
+            }
         ),
     };
     author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
@@ -200,12 +213,10 @@ fn step(
     let own = task.seat(&ctx.node_key()).and_then(|seat| view.seats.get(seat));
     let Some(own) = own else { return Ok(()) };
     let batch = view.batch;
-    if concluded.accepted.len() < usize::try_from(task.min_batch).unwrap_or(usize::MAX) {
-        let detail = format!(
-            "{} of at least {} reports were accepted",
-            concluded.accepted.len(),
-            task.min_batch
-        );
+    let accepted = u64::try_from(concluded.accepted.len()).unwrap_or(u64::MAX);
+    if accepted < task.reports_needed() {
+        let needed = params::reports_needed_words(task);
+        let detail = format!("{accepted} of at least {needed} were accepted");
         let abort = Abort {
             batch,
             reason: AbortReason::TooFewReports,
@@ -214,7 +225,12 @@ fn step(
         author::append(ctx, Signer::Node, Kind::Abort, abort.encode())?;
         return Ok(());
     }
-    let transcript = concluded.transcript(batch);
+    let group_seed = seat::group_seed(&ctx.view, batch)?;
+    if task.has_groups() && group_seed.is_none() {
+        // The committee has not opened its nonces yet.
+        return Ok(());
+    }
+    let transcript = concluded.transcript(batch, group_seed);
     if own.transcript.is_none() {
         author::append(ctx, Signer::Node, Kind::Transcript, transcript.encode())?;
         return Ok(());
@@ -280,26 +296,43 @@ fn noisy_share(
     if ctx.working_on_share(batch) {
         return Ok(None);
     }
-    let (added, sum) = added(ctx, batch)?;
+    let (added, sums) = added(ctx, batch)?;
     let shape = params::shape(task);
-    if let Some(next) = concluded.accepted.get(added..).filter(|rest| !rest.is_empty()) {
-        let (upto, outputs) = outputs(ctx, batch, next)?;
-        let upto = added + upto;
-        ctx.compute(Job::Add { shape, sum, outputs }, Work::Add { batch, upto });
+    let groups = usize::try_from(task.replicate_groups).unwrap_or(1);
+    let reports = concluded.accepted.len();
+    if let Some(group) = groups::group_at(added, reports, groups) {
+        let positions = groups::range(group, reports, groups);
+        let ordered = concluded.ordered(seat::group_seed(&ctx.view, batch)?.as_ref());
+        let next = ordered.get(added..positions.end).unwrap_or_default();
+        let (more, outputs) = outputs(ctx, batch, next)?;
+        let work = Work::Add {
+            batch,
+            upto: added + more,
+            group,
+        };
+        // What is added up of this group, after the sums of those before it.
+        let sum = if added == positions.start {
+            Vec::new()
+        } else {
+            let each = sums.len() / (group + 1);
+            sums.get(group * each..).unwrap_or_default().to_vec()
+        };
+        ctx.compute(Job::Add { shape, sum, outputs }, work);
         return Ok(None);
     }
     let seed = ctx.random::<32>();
     let job = Job::Noise {
         shape,
         sigma_squared: task.privacy.sigma_squared,
-        sum,
+        groups,
+        sums,
         seed,
     };
     ctx.compute(job, Work::Noise(batch));
     Ok(None)
 }
 
-/// How many of the accepted output shares are added up, and their sum.
+/// How many of the accepted output shares are added up, and their sums, of one group after the other.
 fn added(ctx: &Context<'_>, batch: BatchId) -> Result<(usize, Vec<u8>), StoreError> {
     let Some(value) = seat::get(&ctx.view, batch, seat::ADDED, &[])? else {
         return Ok((0, Vec::new()));
@@ -340,14 +373,15 @@ fn aggregate(ctx: &mut Context<'_>, task: &Task, view: &BatchView) -> Result<(),
     if task.seat(&ctx.node_key()) != Some(0) || !view.aggregates.is_empty() {
         return Ok(());
     }
-    let (Some(values), Some(shares)) = (sum(task, view), view.shares()) else {
+    let (Some(sums), Some(shares)) = (group_sums(task, view), view.shares()) else {
         return Ok(());
     };
     let aggregate = Aggregate {
         batch: view.batch,
         count: view.transcript().map_or(0, |t| t.count),
-        values: values
+        values: sums
             .iter()
+            .flatten()
             .map(|v| i64::try_from(*v).unwrap_or(i64::MAX))
             .collect(),
         shares: shares.iter().map(|held| held.id).collect::<Vec<RecordId>>(),
@@ -356,16 +390,43 @@ fn aggregate(ctx: &mut Context<'_>, task: &Task, view: &BatchView) -> Result<(),
     Ok(())
 }
 
-/// The noisy sum of a released batch; `None` while a share is missing or none fits the statistics.
+/// The noisy sum of a released batch: of all its groups, where it has several. `None` while a share is
+/// missing or none fits the statistics.
 #[must_use]
 pub fn sum(task: &Task, view: &BatchView) -> Option<Vec<i128>> {
+    Some(total(&group_sums(task, view)?))
+}
+
+/// The sum of vectors of equal length.
+#[must_use]
+pub fn total(sums: &[Vec<i128>]) -> Vec<i128> {
+    let mut total = Vec::new();
+    for sum in sums {
+        total.resize(sum.len(), 0);
+        for (total, value) in total.iter_mut().zip(sum) {
+            *total += value;
+        }
+    }
+    total
+}
+
+/// The noisy sums of a released batch, one of each replicate group in their order; `None` while a share is
+/// missing or none fits the statistics and the groups.
+#[must_use]
+pub fn group_sums(task: &Task, view: &BatchView) -> Option<Vec<Vec<i128>>> {
     let shape = params::shape(task);
     let schema = fieldmark_fl::schema::Schema::new(&shape.schema).ok()?;
     let vdaf = Vdaf::new(&schema, shape.aggregators).ok()?;
-    let shares: Vec<Vec<u8>> = view
-        .shares()?
-        .iter()
-        .map(|held| held.value.share.clone())
-        .collect();
-    fieldmark_fl::jobs::sum_shares(&vdaf, &shares).ok()
+    let shares = view.shares()?;
+    let groups = usize::try_from(task.replicate_groups).ok()?;
+    let bytes = schema.len() * FIELD_BYTES;
+    if shares.iter().any(|held| held.value.share.len() != groups * bytes) {
+        return None;
+    }
+    let of_group = |group: usize| {
+        let part = |share: &[u8]| Some(share.get(group * bytes..(group + 1) * bytes)?.to_vec());
+        let parts = shares.iter().map(|held| part(&held.value.share));
+        fieldmark_fl::jobs::sum_shares(&vdaf, &parts.collect::<Option<Vec<_>>>()?).ok()
+    };
+    (0..groups).map(of_group).collect()
 }

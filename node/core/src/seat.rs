@@ -8,7 +8,9 @@
 //! report id ‖ verdict (leader), `F` ‖ identity → first report id seen (helper),
 //! `S` ‖ report id → verification state and verifier share, until it is finished (helper),
 //! `J` ‖ report id → why it was rejected here (helper), `O` ‖ report id → output share,
-//! `D` the batch as concluded, `A` number of output shares added up ‖ their sum, `N` noisy share ‖ nonce.
+//! `D` the batch as concluded, `M` what the replicate groups were drawn from, `A` number of output shares
+//! added up ‖ their sum (of one group after the other), `N` noisy share ‖ nonce. Where a task has groups, `K`
+//! is the nonce whose digest is the share of the key, and the leader keeps `G`, too.
 //! `S`, `O` and `A` go when the noisy share is there.
 //!
 //! Beside the batches stand the ids of all reports ever taken, `report-id/` ‖ id → task id ‖ window ‖
@@ -23,7 +25,7 @@ use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::report::Metadata;
 use fieldmark_protocol::task::{CONTRIBUTOR_ROLE, Eligibility, Task};
-use fieldmark_protocol::{PublicKey, ReportId, merkle, wire};
+use fieldmark_protocol::{PublicKey, ReportId, groups, merkle, wire};
 use prost::Message;
 
 pub(crate) const CLOSED: u8 = b'C';
@@ -37,6 +39,7 @@ pub(crate) const STATE: u8 = b'S';
 pub(crate) const REJECTED: u8 = b'J';
 pub(crate) const OUTPUT: u8 = b'O';
 pub(crate) const CONCLUDED: u8 = b'D';
+pub(crate) const GROUP_SEED: u8 = b'M';
 pub(crate) const NOISY: u8 = b'N';
 pub(crate) const UPLOADS: u8 = b'U';
 pub(crate) const ADDED: u8 = b'A';
@@ -104,6 +107,45 @@ pub(crate) fn joint_key<'s>(batch: BatchId, shares: impl IntoIterator<Item = &'s
         hasher.update(share);
     }
     *hasher.finalize().as_bytes()
+}
+
+/// This seat's share of the verification key, from what is stored of it: where the task has groups that is
+/// the nonce which the share hides.
+pub(crate) fn key_share(task: &Task, stored: &[u8; 32]) -> [u8; 32] {
+    if task.has_groups() {
+        groups::key_share(stored)
+    } else {
+        *stored
+    }
+}
+
+/// The commitments to the shares of the verification key, one after the other, as the second round shows
+/// them.
+pub(crate) fn key_commitments<'s>(batch: BatchId, shares: impl IntoIterator<Item = &'s [u8; 32]>) -> Vec<u8> {
+    let numbered = (0..).zip(shares);
+    numbered
+        .flat_map(|(seat, share)| key_commitment(batch, seat, share))
+        .collect()
+}
+
+/// The first seat whose group nonce does not open what it committed to before anything was verified.
+pub(crate) fn false_nonce(
+    store: &dyn Read,
+    batch: BatchId,
+    nonces: &[[u8; 32]],
+) -> Result<Option<usize>, StoreError> {
+    let held = get(store, batch, COMMITMENTS, &[])?.unwrap_or_default();
+    let shares: Vec<[u8; 32]> = nonces.iter().map(groups::key_share).collect();
+    let opened = key_commitments(batch, &shares);
+    let mut seats = opened
+        .chunks(32)
+        .zip(held.chunks(32).chain(std::iter::repeat(&[][..])));
+    Ok(seats.position(|(opened, held)| opened != held))
+}
+
+/// What the groups of a batch are drawn from, once it is known here.
+pub(crate) fn group_seed(store: &dyn Read, batch: BatchId) -> Result<Option<ContentHash>, StoreError> {
+    Ok(get_key(store, batch, GROUP_SEED)?.map(ContentHash::new))
 }
 
 fn id_key(id: &ReportId) -> Vec<u8> {
@@ -221,18 +263,32 @@ impl Concluded {
         Ok(Some(Self::from_wire(&wire).ok_or_else(damaged)?))
     }
 
+    /// The accepted reports in the order of the Transcript's root: sorted, or as they were drawn into groups.
+    pub(crate) fn ordered(&self, group_seed: Option<&ContentHash>) -> Vec<ReportId> {
+        match group_seed {
+            Some(seed) => groups::draw(seed, &self.accepted),
+            None => self.accepted.clone(),
+        }
+    }
+
     /// Where a report stands among the accepted ones, with its proof; `None` when it is not among them.
-    pub(crate) fn inclusion(&self, id: &ReportId) -> Option<wire::Inclusion> {
-        let index = self.accepted.binary_search(id).ok()?;
-        let path = merkle::proof(&self.accepted, index)?;
+    pub(crate) fn inclusion(
+        &self,
+        id: &ReportId,
+        group_seed: Option<&ContentHash>,
+    ) -> Option<wire::Inclusion> {
+        self.accepted.binary_search(id).ok()?;
+        let ordered = self.ordered(group_seed);
+        let index = ordered.iter().position(|accepted| accepted == id)?;
+        let path = merkle::proof(&ordered, index)?;
         Some(wire::Inclusion {
             index: u64::try_from(index).ok()?,
-            count: u64::try_from(self.accepted.len()).ok()?,
+            count: u64::try_from(ordered.len()).ok()?,
             path: path.into_iter().map(ContentHash::to_vec).collect(),
         })
     }
 
-    pub(crate) fn transcript(&self, batch: BatchId) -> Transcript {
+    pub(crate) fn transcript(&self, batch: BatchId, group_seed: Option<ContentHash>) -> Transcript {
         let mut counts: BTreeMap<RejectionReason, u64> = BTreeMap::new();
         for reason in self.rejected.values() {
             *counts.entry(*reason).or_default() += 1;
@@ -243,7 +299,8 @@ impl Concluded {
         Transcript {
             batch,
             count: u64::try_from(self.accepted.len()).unwrap_or(u64::MAX),
-            report_root: merkle::root(&self.accepted),
+            report_root: merkle::root(&self.ordered(group_seed.as_ref())),
+            group_seed,
             rejections,
         }
     }
@@ -276,7 +333,7 @@ mod tests {
         let mut twice = wire;
         twice.report_ids.push(id(3).to_vec());
         assert_eq!(Concluded::from_wire(&twice), None);
-        assert_eq!(concluded.transcript(batch).count, 2);
+        assert_eq!(concluded.transcript(batch, None).count, 2);
     }
 
     fn metadata(window: u64, contributor: u8) -> Metadata {
@@ -311,15 +368,39 @@ mod tests {
             accepted: vec![id(1), id(2), id(5)],
             rejected: BTreeMap::new(),
         };
-        let inclusion = concluded.inclusion(&id(2)).unwrap();
+        let inclusion = concluded.inclusion(&id(2), None).unwrap();
         let path: Vec<ContentHash> = inclusion
             .path
             .iter()
             .map(|hash| ContentHash::from_slice(hash).unwrap())
             .collect();
-        let root = concluded.transcript(batch).report_root;
+        let root = concluded.transcript(batch, None).report_root;
         assert!(merkle::verify(&id(2), 1, 3, &path, &root));
-        assert_eq!(concluded.inclusion(&id(3)), None);
+        assert_eq!(concluded.inclusion(&id(3), None), None);
+    }
+
+    #[test]
+    fn with_groups_the_path_proves_the_place_in_the_draw() {
+        let batch = metadata(0, 1).batch;
+        let concluded = Concluded {
+            accepted: (0..9).map(id).collect(),
+            rejected: BTreeMap::new(),
+        };
+        let seed = groups::seed(batch, [&[1; 32], &[2; 32]]);
+        let root = concluded.transcript(batch, Some(seed)).report_root;
+        assert_ne!(root, concluded.transcript(batch, None).report_root);
+        let drawn = groups::draw(&seed, &concluded.accepted);
+        for (at, id) in drawn.iter().enumerate() {
+            let inclusion = concluded.inclusion(id, Some(&seed)).unwrap();
+            assert_eq!(inclusion.index, at as u64);
+            let path: Vec<ContentHash> = inclusion
+                .path
+                .iter()
+                .map(|hash| ContentHash::from_slice(hash).unwrap())
+                .collect();
+            assert!(merkle::verify(id, at, 9, &path, &root));
+            assert!(!merkle::verify(id, (at + 1) % 9, 9, &path, &root));
+        }
     }
 
     /// Another derivation would be another key: aggregators of two versions could not verify together.

@@ -280,6 +280,7 @@ impl Field {
             closes_at_ms: self.opens_at_ms + 1_000,
             patience_ms: 0,
             recurrence: None,
+            replicate_groups: 1,
             window: 0,
         }
     }
@@ -303,6 +304,7 @@ impl Field {
             batch,
             count: 5,
             report_root: ContentHash::of(b"root"),
+            group_seed: None,
             rejections: vec![],
         };
         for node in &mut self.nodes {
@@ -360,5 +362,6 @@ pub(crate) fn task() -> Task {
         window: 0,
         patience_ms: 0,
         recurrence: None,
+        replicate_groups: 1,
     }
 }

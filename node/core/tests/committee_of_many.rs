@@ -95,6 +95,7 @@ fn task(reports: usize) -> Task {
         window: 0,
         patience_ms: 0,
         recurrence: None,
+        replicate_groups: 1,
     };
     let schema = Schema::new(&params::schema_params(&task)).unwrap();
     task.privacy.l2_squared = schema.l2_sensitivity_squared();

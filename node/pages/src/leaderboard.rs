@@ -16,6 +16,7 @@ use crate::view::SpeedView;
 mod committee;
 mod evidence;
 mod field;
+mod groups;
 mod metrics;
 mod moves;
 mod privacy;
@@ -64,6 +65,7 @@ fn released(board: &Board, setting: &Setting<'_>) -> Markup {
         (notices(board))
         (field::section(board, setting, digits))
         (slices::section(board, setting, digits))
+        (groups::section(board, setting, digits))
         (metrics::section(board, setting))
         (strengths::section(board, setting))
         (speed::section(board, setting))

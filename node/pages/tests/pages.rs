@@ -36,6 +36,7 @@ fn gallery() -> Vec<String> {
     all.extend([
         shown(&sample::board()),
         shown(&sample::close_board()),
+        shown(&sample::grouped_board()),
         pages::standalone(&sample::board(), &BTreeMap::new()),
         pages::catalogue(&sample::catalogue()).into_string(),
         pages::model(&sample::model()).into_string(),
@@ -415,4 +416,19 @@ fn what_nobody_timed_has_dashes() {
     assert!(page.contains("0.412 ms") && page.contains("0.018 J"));
     let row = page.split("<table class=\"plain speed\">").nth(1).unwrap();
     assert!(row.contains("<td class=\"number\">–</td>"));
+}
+
+#[test]
+fn a_board_with_groups_shows_every_model_without_each_and_another_shows_nothing_of_them() {
+    let page = shown(&sample::grouped_board());
+    for words in [
+        "Without one group",
+        "Without 3",
+        "3 groups of 6, 5 and 5",
+        "3 times the variance",
+        "Some rank sets are others",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+    assert!(!shown(&sample::board()).contains("Without one group"));
 }

@@ -52,8 +52,10 @@ pub struct ChallengeRow {
     pub slices: usize,
     /// Accepted reports, once the committee agreed on them.
     pub reports: u64,
-    /// Fewest reports that are released.
+    /// Fewest reports that are released, of every replicate group.
     pub min_batch: u32,
+    /// Replicate groups; 1: none.
+    pub replicate_groups: u32,
     /// The window ends early with this many reports; 0: only by time.
     pub reports_expected: u32,
     /// ε per source record.
@@ -283,6 +285,7 @@ pub(super) fn row(found: &Found) -> ChallengeRow {
         slices: task.statistics.slices.len(),
         reports: found.batch.transcript().map_or(0, |t| t.count),
         min_batch: task.min_batch,
+        replicate_groups: task.replicate_groups,
         reports_expected: task.reports_expected,
         epsilon: task.privacy.epsilon(),
         delta: task.privacy.delta(),

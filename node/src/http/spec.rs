@@ -23,7 +23,7 @@ mod measures;
 mod plan;
 
 pub use feedback::FeedbackSpec;
-pub use plan::{Plan, PlanOptions, PlanRow, StatisticRow, Verdict};
+pub use plan::{GroupsCost, Plan, PlanOptions, PlanRow, StatisticRow, Verdict};
 
 /// A challenge as its operator writes it (`SPEC.toml`).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -53,6 +53,11 @@ pub struct ChallengeSpec {
     pub opens_in_seconds: u64,
     /// Fewest reports that are released.
     pub min_batch: u32,
+    /// Disjoint batches that the accepted reports are divided into, 1 to 16, each with at least `min_batch`
+    /// reports and noise of its own: the board then shows how scores change when one is left out. Every
+    /// group costs the whole noise once more. Default 1: no groups.
+    #[serde(default = "one")]
+    pub replicate_groups: u32,
     /// The window ends early with this many reports. Default: only by time.
     #[serde(default)]
     pub reports_expected: u32,
@@ -104,6 +109,10 @@ pub struct ChallengeSpec {
     /// The slices, in the order of the board.
     #[serde(rename = "slice")]
     pub slices: Vec<SliceSpec>,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 /// A slice of a challenge.
@@ -297,6 +306,7 @@ impl ChallengeSpec {
             window: 0,
             patience_ms: self.patience_seconds.saturating_mul(1_000),
             recurrence: self.feedback.as_ref().map(FeedbackSpec::recurrence),
+            replicate_groups: self.replicate_groups,
         };
         let slice = |s: &SliceSpec| Slice {
             name: s.name.clone(),

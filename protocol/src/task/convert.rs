@@ -48,6 +48,8 @@ pub(super) fn from_wire(wire: wire::Task) -> Result<Task, TaskError> {
         window: wire.window,
         patience_ms: wire.patience_ms,
         recurrence: wire.recurrence.as_ref().map(Recurrence::from_wire),
+        // A task without groups says nothing of them.
+        replicate_groups: wire.replicate_groups.max(1),
     })
 }
 
@@ -117,5 +119,9 @@ pub(super) fn to_wire(task: &Task) -> wire::Task {
         window: task.window,
         patience_ms: task.patience_ms,
         recurrence: task.recurrence.map(Recurrence::to_wire),
+        replicate_groups: match task.replicate_groups {
+            1 => 0,
+            groups => groups,
+        },
     }
 }

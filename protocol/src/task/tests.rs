@@ -38,6 +38,7 @@ fn sample() -> Task {
         window: 0,
         patience_ms: 0,
         recurrence: None,
+        replicate_groups: 1,
     }
 }
 
@@ -251,4 +252,59 @@ fn unknown_scores_and_statistics_are_refused() {
         refused(|s| s.positive = "maybe".into()),
         TaskError::Missing(_)
     ));
+}
+
+#[test]
+fn a_task_without_groups_has_the_bytes_it_always_had() {
+    let task = sample();
+    assert_eq!(task.replicate_groups, 1);
+    let wire = wire::Task::decode(task.encode().as_slice()).unwrap();
+    assert_eq!(wire.replicate_groups, 0);
+}
+
+#[test]
+fn golden_bytes_of_a_task_with_replicate_groups() {
+    let mut task = sample();
+    task.eligibility = Eligibility::Open;
+    task.reports_expected = 8;
+    task.replicate_groups = 2;
+    assert_eq!(Task::decode(&task.encode()).unwrap(), task);
+    let (golden, plain) = (
+        task.encode(),
+        Task {
+            replicate_groups: 1,
+            ..task
+        }
+        .encode(),
+    );
+    // Field 22 as a varint, at the end.
+    assert_eq!(golden, [plain.as_slice(), &[0xb0, 0x01, 0x02]].concat());
+}
+
+#[test]
+fn more_groups_than_reports_can_fill_are_refused() {
+    let refused = |change: fn(&mut Task)| {
+        let mut task = sample();
+        task.eligibility = Eligibility::Open;
+        task.reports_expected = 0;
+        change(&mut task);
+        task.check().unwrap_err().to_string()
+    };
+    let expected = refused(|t| (t.reports_expected, t.replicate_groups) = (7, 2));
+    assert!(
+        expected.contains("need 8 reports, only 7 reports are expected"),
+        "{expected}"
+    );
+    let listed = refused(|t| {
+        t.eligibility = Eligibility::List((0..11).map(|byte| PublicKey::new([byte; 32])).collect());
+        t.replicate_groups = 3;
+    });
+    assert!(
+        listed.contains("need 12 reports, only 11 contributors are eligible"),
+        "{listed}"
+    );
+    let most = refused(|t| (t.min_batch, t.replicate_groups) = (60_000, 2));
+    assert!(most.contains("only 100000 reports fit into a batch"), "{most}");
+    assert!(refused(|t| t.replicate_groups = 17).contains("must be 1 to 16"));
+    assert!(refused(|t| t.replicate_groups = 0).contains("must be 1 to 16"));
 }

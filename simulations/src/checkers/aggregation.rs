@@ -8,15 +8,15 @@ use fieldmark_ledger::batch::{BatchView, Phase};
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_node_core::params::schema_params;
 use fieldmark_node_core::reveal;
-use fieldmark_protocol::aggregation::BatchId;
+use fieldmark_protocol::aggregation::{BatchId, Transcript};
 use fieldmark_protocol::decode;
 use fieldmark_protocol::machine::{Column, RPC_BYTES_MAX, Read, StoreError};
 use fieldmark_protocol::task::Task;
-use fieldmark_protocol::{ReportId, merkle, wire};
+use fieldmark_protocol::{ReportId, groups, merkle, wire};
 
 use super::{Evidence, Violations};
 use crate::cast::Role;
-use crate::disk::{CONCLUDED, NOISY};
+use crate::disk::{CONCLUDED, GROUP_SEED, NOISY};
 use crate::scenario::Deed;
 
 /// Key of an aggregator's state.
@@ -97,7 +97,8 @@ pub(super) fn reports_count_once(evidence: &Evidence) -> Result<Violations, Stor
         }
         let transcript = view.transcript();
         let count = u64::try_from(accepted.len()).unwrap_or(u64::MAX);
-        if transcript.is_some_and(|t| t.count != count || t.report_root != merkle::root(&accepted)) {
+        let root = merkle::root(&drawn(transcript, &accepted));
+        if transcript.is_some_and(|t| t.count != count || t.report_root != root) {
             violations.push(format!(
                 "the transcript of {name} is not of the reports it accepted"
             ));
@@ -119,36 +120,30 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
     if lies(Deed::FalseAggregateShare) {
         return Ok(Violations::new());
     }
-    let Some(honest) = evidence.with(|role| matches!(role, Role::Aggregator(_))).next() else {
+    if evidence
+        .with(|role| matches!(role, Role::Aggregator(_)))
+        .next()
+        .is_none()
+    {
         return Ok(Violations::new());
-    };
+    }
     let Ok(schema) = Schema::new(&schema_params(&task)) else {
         return Ok(vec!["the task's statistics are no schema".to_owned()]);
     };
     let mut violations = Violations::new();
-    let mut expected = vec![0_i128; schema.len()];
-    let accepted = concluded(&honest.store, view.batch)?
-        .map(|[accepted, _]| accepted)
-        .unwrap_or_default();
-    for id in &accepted {
-        let Some(contributor) = evidence.uploads.get(id) else {
-            continue;
-        };
-        let sent = evidence.truth.sent.get(id);
-        let values = sent.or_else(|| evidence.truth.measured.get(&(view.batch, *contributor)));
-        let measurement = values.and_then(|values| Measurement::new(&schema, values.clone()).ok());
-        match measurement {
-            Some(measurement) => add(&mut expected, &schema.release(&measurement)),
-            None => violations.push(format!("{} counts and measured nothing", contributor.short())),
-        }
-    }
+    let mut expected = measured(evidence, &task, &view, &schema, &mut violations)?;
     for aggregator in evidence.all(|role| matches!(role, Role::Aggregator(_))) {
         match noise(evidence, aggregator, &task, &view)? {
-            Ok(noise) => add(&mut expected, noise),
+            Ok(noise) if noise.len() == expected.len() => {
+                for (sum, noise) in expected.iter_mut().zip(noise) {
+                    add(sum, noise);
+                }
+            }
+            Ok(noise) => violations.push(format!("noise for {} groups was drawn", noise.len())),
             Err(violation) => violations.push(violation),
         }
     }
-    let released = reveal::sum(&task, &view);
+    let released = reveal::group_sums(&task, &view);
     if violations.is_empty() && released.as_ref() != Some(&expected) {
         violations.push(format!(
             "{released:?} was released, {expected:?} was measured and drawn"
@@ -156,6 +151,7 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
     }
     let narrow: Vec<i64> = expected
         .iter()
+        .flatten()
         .filter_map(|value| i64::try_from(*value).ok())
         .collect();
     if violations.is_empty()
@@ -166,6 +162,95 @@ pub(super) fn adds_up(evidence: &Evidence) -> Result<Violations, StoreError> {
             .any(|aggregate| aggregate.value.values != narrow)
     {
         violations.push("the Aggregate record is not the sum of its shares".to_owned());
+    }
+    Ok(violations)
+}
+
+/// The sum of what was really measured, by replicate group, each of which must have enough reports.
+fn measured(
+    evidence: &Evidence,
+    task: &Task,
+    view: &BatchView,
+    schema: &Schema,
+    violations: &mut Violations,
+) -> Result<Vec<Vec<i128>>, StoreError> {
+    let groups = usize::try_from(task.replicate_groups).unwrap_or(1);
+    let mut expected = vec![vec![0_i128; schema.len()]; groups];
+    let honest = evidence.with(|role| matches!(role, Role::Aggregator(_))).next();
+    let reports = honest
+        .map(|honest| concluded(&honest.store, view.batch))
+        .transpose()?;
+    let accepted = reports
+        .flatten()
+        .map(|[accepted, _]| accepted)
+        .unwrap_or_default();
+    let accepted = drawn(view.transcript(), &accepted);
+    for (group, sum) in expected.iter_mut().enumerate() {
+        let members = accepted
+            .get(groups::range(group, accepted.len(), groups))
+            .unwrap_or_default();
+        if u64::try_from(members.len()).unwrap_or(0) < u64::from(task.min_batch) {
+            violations.push(format!(
+                "group {group} was released with {} reports",
+                members.len()
+            ));
+        }
+        for id in members {
+            let Some(contributor) = evidence.uploads.get(id) else {
+                continue;
+            };
+            let sent = evidence.truth.sent.get(id);
+            let values = sent.or_else(|| evidence.truth.measured.get(&(view.batch, *contributor)));
+            let measurement = values.and_then(|values| Measurement::new(schema, values.clone()).ok());
+            match measurement {
+                Some(measurement) => add(sum, &schema.release(&measurement)),
+                None => violations.push(format!("{} counts and measured nothing", contributor.short())),
+            }
+        }
+    }
+    Ok(expected)
+}
+
+/// The accepted reports in the order of the Transcript's root.
+fn drawn(transcript: Option<&Transcript>, accepted: &[ReportId]) -> Vec<ReportId> {
+    match transcript.and_then(|transcript| transcript.group_seed) {
+        Some(seed) => groups::draw(&seed, accepted),
+        None => accepted.to_vec(),
+    }
+}
+
+/// Every honest aggregator that drew groups drew the same, and what the Transcripts say of them is that;
+/// nothing is drawn before the reports are fixed, or where the task has no groups.
+pub(super) fn groups_are_equal(evidence: &Evidence) -> Result<Violations, StoreError> {
+    let mut violations = Violations::new();
+    let Some((task, view)) = evidence.outcome()? else {
+        return Ok(violations);
+    };
+    let mut first = None;
+    for aggregator in evidence.with(|role| matches!(role, Role::Aggregator(_))) {
+        let name = &aggregator.part.name;
+        let Some(seed) = aggregator
+            .store
+            .get(Column::Aggregation, &key(view.batch, GROUP_SEED))?
+        else {
+            if view.transcript().is_some() && task.has_groups() {
+                violations.push(format!("{name} has a transcript and drew no groups"));
+            }
+            continue;
+        };
+        let reports = concluded(&aggregator.store, view.batch)?;
+        if !task.has_groups() || reports.is_none() {
+            violations.push(format!("{name} drew groups too early, or where there are none"));
+        }
+        let seat = task.seat(&aggregator.part.node_key());
+        let transcript = seat.and_then(|seat| view.seats.get(seat)?.transcript.as_ref());
+        let signed = transcript.and_then(|held| held.value.group_seed);
+        if signed.is_some_and(|signed| *signed.as_bytes() != *seed.as_slice()) {
+            violations.push(format!("{name} signed other groups than it drew"));
+        }
+        if *first.get_or_insert_with(|| seed.clone()) != seed {
+            violations.push(format!("{name} drew other groups than another honest aggregator"));
+        }
     }
     Ok(violations)
 }
@@ -182,7 +267,7 @@ fn noise<'e>(
     aggregator: &super::Witness,
     task: &Task,
     view: &BatchView,
-) -> Result<Result<&'e [i128], String>, StoreError> {
+) -> Result<Result<&'e [Vec<i128>], String>, StoreError> {
     let name = &aggregator.part.name;
     let seat = task.seat(&aggregator.part.node_key());
     let share = seat.and_then(|seat| view.seats.get(seat)?.share.as_ref());

@@ -13,7 +13,7 @@ use prost::Message;
 
 use super::*;
 use crate::cast::Part;
-use crate::disk::{CONCLUDED, NOISY};
+use crate::disk::{CONCLUDED, GROUP_SEED, NOISY};
 use crate::journal::Journal;
 use crate::scenario::Scenario;
 use crate::world::World;
@@ -31,8 +31,8 @@ window_ms = 8000
 min_batch = 2
 ";
 
-fn evidence() -> Evidence {
-    let scenario = Scenario::parse(SCENARIO, Path::new("planted.toml")).unwrap();
+fn evidence(scenario: &str) -> Evidence {
+    let scenario = Scenario::parse(scenario, Path::new("planted.toml")).unwrap();
     let ended = World::new(&scenario, 1, Journal::new(None).unwrap()).run();
     assert_eq!(ended.violations, Vec::<String>::new());
     ended.evidence
@@ -40,7 +40,11 @@ fn evidence() -> Evidence {
 
 /// Plants a bug and expects the checkers to say `words`.
 fn planted(words: &str, plant: impl FnOnce(&mut Evidence, BatchId)) {
-    let mut evidence = evidence();
+    planted_in(SCENARIO, words, plant);
+}
+
+fn planted_in(scenario: &str, words: &str, plant: impl FnOnce(&mut Evidence, BatchId)) {
+    let mut evidence = evidence(scenario);
     let (_, view) = evidence.outcome().unwrap().unwrap();
     plant(&mut evidence, view.batch);
     let found = check(&evidence);
@@ -97,8 +101,8 @@ fn set_filter(witness: &mut Witness, filter: &[u8]) {
 
 #[test]
 fn a_good_run_is_left_alone() {
-    assert_eq!(check(&evidence()), Vec::<String>::new());
-    assert_eq!(outcome_name(&evidence()), "released");
+    assert_eq!(check(&evidence(SCENARIO)), Vec::<String>::new());
+    assert_eq!(outcome_name(&evidence(SCENARIO)), "released");
 }
 
 #[test]
@@ -211,7 +215,49 @@ fn a_sum_that_is_off_by_one_is_seen() {
         values[1] = if values[1] == 0 { 1 } else { values[1] - 1 };
     });
     planted("was measured and drawn", |evidence, _| {
-        evidence.truth.noise.values_mut().next().unwrap()[0].values[0] += 1;
+        evidence.truth.noise.values_mut().next().unwrap()[0].values[0][0] += 1;
+    });
+}
+
+#[test]
+fn groups_that_differ_or_do_not_add_up_are_seen() {
+    let two = format!("{SCENARIO}replicate_groups = 2\n");
+    planted_in(&two, "was measured and drawn", |evidence, _| {
+        let draw = &mut evidence.truth.noise.values_mut().next().unwrap()[0];
+        draw.values.swap(0, 1);
+    });
+    planted_in(&two, "drew other groups than another", |evidence, batch| {
+        let witness = witness(evidence, Role::Aggregator(1));
+        put(
+            witness,
+            Column::Aggregation,
+            &state_key(batch, GROUP_SEED),
+            [9; 32],
+        );
+    });
+    planted_in(&two, "signed other groups than it drew", |evidence, batch| {
+        for seat in 0..3 {
+            let witness = witness(evidence, Role::Aggregator(seat));
+            put(
+                witness,
+                Column::Aggregation,
+                &state_key(batch, GROUP_SEED),
+                [9; 32],
+            );
+        }
+    });
+    planted_in(&two, "drew no groups", |evidence, batch| {
+        let witness = witness(evidence, Role::Aggregator(2));
+        delete(witness, Column::Aggregation, &state_key(batch, GROUP_SEED));
+    });
+    planted("where there are none", |evidence, batch| {
+        let witness = witness(evidence, Role::Aggregator(2));
+        put(
+            witness,
+            Column::Aggregation,
+            &state_key(batch, GROUP_SEED),
+            [9; 32],
+        );
     });
 }
 

@@ -22,6 +22,8 @@ pub struct Draw {
     pub slices: Option<[u64; 2]>,
     /// Fewest reports that are released.
     pub min_batch: Option<[u64; 2]>,
+    /// Replicate groups: as many of them as the contributors on the list can fill.
+    pub replicate_groups: Option<[u64; 2]>,
     /// Messages lost, in percent.
     pub loss_percent: Option<[u64; 2]>,
     /// Messages that arrive twice, in percent.
@@ -55,6 +57,7 @@ impl Draw {
                 2,
                 self.companies.map_or(400, |[least, _]| least),
             ),
+            ("replicate_groups", self.replicate_groups, 1, 16),
             ("loss_percent", self.loss_percent, 0, 90),
             ("duplicate_percent", self.duplicate_percent, 0, 90),
             ("jitter_ms", self.jitter_ms, 0, 10_000),
@@ -100,6 +103,12 @@ impl Scenario {
         take(draw.loss_percent, &mut fixed.network.loss_percent);
         take(draw.duplicate_percent, &mut fixed.network.duplicate_percent);
         take(draw.jitter_ms, &mut fixed.network.jitter_ms[1]);
+        if let Some(range) = draw.replicate_groups {
+            // Of a stream of its own, so that what else a seed draws stays as it was.
+            let mut draws = Draws::of(seed, "groups");
+            let fill = fixed.companies / fixed.challenge.min_batch.max(1);
+            fixed.challenge.replicate_groups = draws.within(range).min(fill).max(1);
+        }
         if draw.eligibility {
             fixed.challenge.eligibility = eligibility(&mut draws);
         }

@@ -46,6 +46,7 @@ impl Market {
             window_seconds: 60,
             min_batch: 2,
             reports_expected: 2,
+            replicate_groups: 1,
         };
         let path = folder.path().join("sound.toml");
         fs::write(&path, sound.to_toml())?;
@@ -108,6 +109,7 @@ fn challenges_that_would_protect_nobody_are_refused() -> Result<()> {
         &create(&Spec {
             min_batch: 1,
             reports_expected: 1,
+            replicate_groups: 1,
             ..market.sound.clone()
         })?,
         FAILED,

@@ -218,6 +218,7 @@ fn spec(people: &People) -> Result<Spec> {
         window_seconds: 60,
         min_batch: 4,
         reports_expected: 5,
+        replicate_groups: 1,
     })
 }
 

@@ -27,7 +27,7 @@ pub struct InUse {
 /// Nothing for a task that does not recur.
 pub(super) fn of_task(task: &Task, schema: &Schema, sum: Option<&[i128]>) -> Option<InUse> {
     let recurrence = task.recurrence?;
-    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
+    let aggregators = crate::params::noises(task);
     let field = task
         .statistics
         .slices

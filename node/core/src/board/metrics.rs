@@ -52,8 +52,8 @@ impl MetricCell {
 /// which the table of scores then says.
 pub(super) fn of_models(inputs: &BoardInputs, schema: &Schema, sum: &[i128]) -> Vec<Vec<MetricCell>> {
     let task = &inputs.task.task;
-    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
-    let Ok(release) = Release::new(schema, sum, task.privacy.sigma_squared, aggregators) else {
+    let noises = crate::params::noises(task);
+    let Ok(release) = Release::new(schema, sum, task.privacy.sigma_squared, noises) else {
         return Vec::new();
     };
     let context = context(inputs);

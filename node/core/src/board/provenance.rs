@@ -13,11 +13,11 @@ use fieldmark_protocol::trust::TrustPolicy;
 use serde::Serialize;
 
 use super::{BoardError, MetricCell, model_name};
-use crate::params::schema_params;
+use crate::params::{self, schema_params};
 
 /// The formulas by name; v is a released entry divided by twice its amplitude (by its weight for the
 /// count), so that Σ(x − ½) over records results.
-const FORMULAS: [(&str, &str); 6] = [
+const FORMULAS: [(&str, &str); 7] = [
     (
         "slice-rate",
         "1/2 + v(correct)/v(records), Fieller's interval with Bernoulli sampling variance",
@@ -36,6 +36,11 @@ const FORMULAS: [(&str, &str); 6] = [
         "(v(confidence) - mean of v(correct) over slices) / v(records)",
     ),
     ("record-count", "v(records)"),
+    (
+        "without-a-group",
+        "field-mean and rank-set over the sum of all replicate groups but one, for each of them; the smallest \
+         and the largest",
+    ),
     (
         "metric",
         "the metric's formula in docs/guides/metrics.md, over the model's own entries",
@@ -57,6 +62,9 @@ pub struct Provenance {
     pub inputs: Vec<RecordId>,
     /// The noise in every entry.
     pub noise: Noise,
+    /// The replicate groups, whose sums add up to the entries; empty where the task has none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<GroupOf>,
     /// The formulas by name.
     pub formulas: BTreeMap<&'static str, &'static str>,
     /// The entries of the released vector, in order.
@@ -72,8 +80,25 @@ pub struct Noise {
     pub sigma_squared: u64,
     /// Aggregators, each of whom added it.
     pub aggregators: usize,
-    /// Variance in an entry: their product.
+    /// Replicate groups, to each of which each of them added it; 1 where the task has none.
+    pub groups: u32,
+    /// Variance in an entry: the product of the three.
     pub variance: u128,
+}
+
+/// One replicate group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupOf {
+    /// Its number, from 1.
+    pub group: u32,
+    /// Accepted reports in it.
+    pub reports: u64,
+    /// The first of its numbers in every AggregateShare, from 0; as many follow as there are entries.
+    pub first: usize,
+    /// Variance of the noise in each of its numbers.
+    pub noise_variance: u128,
+    /// The records that its sum is computed from: the committee's AggregateShares.
+    pub shares: Vec<RecordId>,
 }
 
 /// One entry of the released vector.
@@ -98,7 +123,7 @@ pub struct CellOf {
     pub release: Option<RecordId>,
     /// `name@version`.
     pub model: Option<String>,
-    /// `field`, `slice:NAME`, `rank`, `calibration_gap`, `records`, or `metric:NAME` with the slice and the
+    /// `field`, `slice:NAME`, `rank`, `without_a_group`, `calibration_gap`, `records`, or `metric:NAME` with the slice and the
     /// class it is of.
     pub column: String,
     /// Name of the formula.
@@ -130,7 +155,8 @@ pub fn provenance(
     let noise = Noise {
         sigma_squared: task.privacy.sigma_squared,
         aggregators,
-        variance: u128::from(task.privacy.sigma_squared) * aggregators as u128,
+        groups: task.replicate_groups,
+        variance: u128::from(task.privacy.sigma_squared) * u128::from(params::noises(task)),
     };
     let maker = Maker {
         inputs: &inputs,
@@ -148,6 +174,11 @@ pub fn provenance(
         trust_policy: policy.hash(),
         inputs: inputs.ids(),
         noise,
+        groups: if released {
+            groups_of(&inputs, schema.len())
+        } else {
+            Vec::new()
+        },
         formulas: FORMULAS.into_iter().collect(),
         entries: entries(&schema),
         cells: if released {
@@ -156,6 +187,24 @@ pub fn provenance(
             Vec::new()
         },
     })
+}
+
+/// Where each group's numbers are.
+fn groups_of(inputs: &ledger_board::BoardInputs, entries: usize) -> Vec<GroupOf> {
+    let task = &inputs.task.task;
+    let Some(groups) = super::groups::of_batch(inputs) else {
+        return Vec::new();
+    };
+    let shares = inputs.batch.shares().unwrap_or_default();
+    let noise = u128::from(task.privacy.sigma_squared) * task.committee.len() as u128;
+    let group = |((group, at), reports): ((u32, usize), &u64)| GroupOf {
+        group,
+        reports: *reports,
+        first: at * entries,
+        noise_variance: noise,
+        shares: shares.iter().map(|held| held.id).collect(),
+    };
+    (1..).zip(0..).zip(&groups.reports).map(group).collect()
 }
 
 fn entries(schema: &Schema) -> Vec<EntryOf> {
@@ -208,6 +257,14 @@ impl Maker<'_> {
                 _ => false,
             };
             cells.push(self.cell(Some(release), "rank".to_owned(), "rank-set", compared));
+            if self.inputs.task.task.has_groups() {
+                let column = "without_a_group".to_owned();
+                let mut cell = self.cell(Some(release), column, "without-a-group", compared);
+                // One group's noise is not in it.
+                let groups = u128::from(self.inputs.task.task.replicate_groups);
+                cell.noise_variance = cell.noise_variance / groups * (groups - 1);
+                cells.push(cell);
+            }
             if self.schema.position(EntryKind::Confidence { model }).is_some() {
                 let gap = |kind| own(kind) || kind == EntryKind::Confidence { model };
                 let column = "calibration_gap".to_owned();

@@ -38,7 +38,7 @@ pub struct Strength {
 /// What the board says of all strengths, and the strength of each model in the task's order; nothing for
 /// tasks without win counts.
 pub(super) fn of_models(task: &Task, schema: &Schema, sum: &[i128]) -> Option<(Strengths, Vec<Strength>)> {
-    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
+    let aggregators = crate::params::noises(task);
     let release = Release::new(schema, sum, task.privacy.sigma_squared, aggregators).ok()?;
     Some(match bradley_terry::of_release(&release)? {
         Ok(fit) => (

@@ -161,7 +161,7 @@ impl TrendCache {
             &SeriesWindow {
                 aggregate,
                 sigma_squared: task.privacy.sigma_squared,
-                aggregators: u8::try_from(task.committee.len()).unwrap_or(u8::MAX),
+                aggregators: crate::params::noises(task),
                 contributors: batch.transcript().map_or(0, |t| t.count),
             },
         );

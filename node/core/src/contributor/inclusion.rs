@@ -14,7 +14,7 @@ use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::report::Receipt;
 use fieldmark_protocol::task::Task;
 use fieldmark_protocol::wire::{rpc_request, rpc_response};
-use fieldmark_protocol::{PublicKey, RecordId, ReportId, merkle, wire};
+use fieldmark_protocol::{PublicKey, RecordId, ReportId, groups, merkle, wire};
 use prost::Message;
 use serde::Serialize;
 
@@ -45,8 +45,12 @@ pub struct Proof {
 /// A path that leads to the root of all k Transcripts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Included {
-    /// Position among the accepted ids, sorted.
+    /// Position among the accepted ids, in the order of the root.
     pub index: u64,
+    /// The replicate group it counts in, from 1, which follows from the position; `None` where there are
+    /// none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<u64>,
     /// Accepted reports.
     pub count: u64,
     /// Hashes from the leaf to the root, nearest first.
@@ -100,7 +104,12 @@ fn receipt(store: &dyn Read, batch: BatchId, leader: PublicKey) -> Result<Option
 }
 
 /// The path in `inclusion`, if it leads from the report to the root that the committee agreed on.
-fn verified(view: &BatchView, report: &ReportId, inclusion: &wire::Inclusion) -> Option<Included> {
+fn verified(
+    task: &Task,
+    view: &BatchView,
+    report: &ReportId,
+    inclusion: &wire::Inclusion,
+) -> Option<Included> {
     let transcript = view.transcript()?;
     let path: Vec<ContentHash> = inclusion
         .path
@@ -112,8 +121,11 @@ fn verified(view: &BatchView, report: &ReportId, inclusion: &wire::Inclusion) ->
     let holds = inclusion.count == transcript.count
         && path.len() <= 64
         && merkle::verify(report, index, count, &path, &transcript.report_root);
+    let groups = usize::try_from(task.replicate_groups).ok()?;
+    let group = groups::group_at(index, count, groups).filter(|_| task.has_groups());
     holds.then(|| Included {
         index: inclusion.index,
+        group: group.and_then(|group| u64::try_from(group + 1).ok()),
         count: inclusion.count,
         path,
         root: transcript.report_root,
@@ -142,7 +154,7 @@ pub fn proof(store: &dyn Read, task: &Task, view: &BatchView) -> Result<Option<P
     let inclusion = match store.get(Column::Contributions, &key(view.batch, INCLUSION))? {
         Some(bytes) => wire::Inclusion::decode(bytes.as_slice())
             .ok()
-            .and_then(|inclusion| verified(view, &report, &inclusion)),
+            .and_then(|inclusion| verified(task, view, &report, &inclusion)),
         None => None,
     };
     Ok(Some(Proof {
@@ -207,7 +219,7 @@ impl Asking {
     pub(super) fn answer(
         &mut self,
         ctx: &mut Context<'_>,
-        view: &BatchView,
+        (task, view): (&Task, &BatchView),
         seat: usize,
         body: Option<rpc_response::Body>,
     ) -> Result<(), StoreError> {
@@ -217,7 +229,7 @@ impl Asking {
         };
         match body {
             Some(rpc_response::Body::Inclusion(inclusion))
-                if verified(view, &report, &inclusion).is_some() =>
+                if verified(task, view, &report, &inclusion).is_some() =>
             {
                 let mut writes = Batch::new();
                 let bytes = inclusion.encode_to_vec();

@@ -46,6 +46,7 @@ fn posed(node: &Node) -> (Task, Challenge) {
             windows: 3,
             rate_ppm: 500_000,
         }),
+        replicate_groups: 1,
     };
     let schema = fieldmark_fl::schema::Schema::new(&params::schema_params(&task)).unwrap();
     task.privacy.l2_squared = schema.l2_sensitivity_squared();

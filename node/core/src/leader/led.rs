@@ -11,7 +11,7 @@ use fieldmark_protocol::machine::{Batch, Column, StoreError};
 use fieldmark_protocol::report::Report;
 use fieldmark_protocol::task::{REPORTS_MAX, SKEW_MS, Task};
 use fieldmark_protocol::wire::rpc_request;
-use fieldmark_protocol::{Kind, ReportId, wire};
+use fieldmark_protocol::{Kind, ReportId, groups, wire};
 use prost::Message;
 
 use super::inbox::{self, Body};
@@ -34,8 +34,14 @@ pub(super) enum Stage {
     Keys(Keys),
     /// Verifying chunks of reports.
     Verifying(Box<Verifying>),
-    /// Telling the helpers what was concluded; who agreed so far.
-    Concluding(BTreeSet<usize>),
+    /// Telling the helpers what was concluded; who agreed so far, with its group nonce where there are
+    /// replicate groups.
+    Concluding(BTreeMap<usize, Option<[u8; 32]>>),
+    /// Telling the helpers the group nonces of all; who took them so far.
+    Grouping {
+        nonces: Vec<[u8; 32]>,
+        told: BTreeSet<usize>,
+    },
     /// All agreed: the rest is the reveal's.
     Done,
 }
@@ -111,6 +117,13 @@ impl Led {
         self.ask_at.extend(helpers);
     }
 
+    fn is_concluded(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Concluding(_) | Stage::Grouping { .. } | Stage::Done
+        )
+    }
+
     pub(super) fn is_over(&self, now: u64) -> bool {
         let expected = u64::from(self.task.reports_expected);
         let may_count = self.reports.saturating_sub(self.rejected);
@@ -125,7 +138,7 @@ impl Led {
         another: bool,
     ) -> Result<Option<(RefusalCode, String)>, StoreError> {
         let no = |code, detail: &str| Ok(Some((code, detail.to_owned())));
-        if ctx.now >= self.task.closes_at_ms || matches!(self.stage, Stage::Concluding(_) | Stage::Done) {
+        if ctx.now >= self.task.closes_at_ms || self.is_concluded() {
             return no(RefusalCode::Closed, "the window is closed");
         }
         if ctx.now.saturating_add(SKEW_MS) < self.task.opens_at_ms {
@@ -175,9 +188,10 @@ impl Led {
     pub(super) fn close(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
         let mut writes = Batch::new();
         seat::put(&mut writes, batch, seat::CLOSED, &[], ctx.now.to_be_bytes());
-        if self.reports < u64::from(self.task.min_batch) {
+        if self.reports < self.task.reports_needed() {
             ctx.persist(writes);
-            let detail = format!("{} of at least {} reports", self.reports, self.task.min_batch);
+            let needed = params::reports_needed_words(&self.task);
+            let detail = format!("{} of at least {needed}", self.reports);
             let abort = Abort {
                 batch,
                 reason: AbortReason::TooFewReports,
@@ -202,8 +216,9 @@ impl Led {
         Ok(())
     }
 
-    /// Starts, or starts again, to draw the verification key.
-    pub(super) fn draw_key(&mut self, ctx: &Context<'_>, batch: BatchId, own: [u8; 32]) {
+    /// Starts, or starts again, to draw the verification key, with what is stored of this seat's share.
+    pub(super) fn draw_key(&mut self, ctx: &Context<'_>, batch: BatchId, stored: [u8; 32]) {
+        let own = seat::key_share(&self.task, &stored);
         self.stage = Stage::Keys(Keys::new(batch, own, self.task.committee.len()));
         self.ask_helpers(ctx.now, Ask::Key);
     }
@@ -247,9 +262,17 @@ impl Led {
                 keys.question(batch, seat).map(rpc_request::Body::VerifyKeyShare)
             }
             (Stage::Verifying(verifying), ask) => verifying.question(batch, seat, ask),
-            (Stage::Concluding(agreed), Ask::Conclude) if !agreed.contains(&seat) => {
+            (Stage::Concluding(agreed), Ask::Conclude) if !agreed.contains_key(&seat) => {
                 Concluded::load(&ctx.view, batch)?
                     .map(|concluded| rpc_request::Body::Conclude(concluded.to_wire(batch)))
+            }
+            (Stage::Grouping { nonces, told }, Ask::Groups) if !told.contains(&seat) => {
+                Some(rpc_request::Body::VerifyKeyShare(wire::VerifyKeyShare {
+                    task: batch.task.to_vec(),
+                    window: batch.window,
+                    group_nonces: nonces.iter().map(|nonce| nonce.to_vec()).collect(),
+                    ..Default::default()
+                }))
             }
             _ => None,
         })
@@ -325,12 +348,52 @@ impl Led {
         }
     }
 
-    pub(super) fn agreed(&mut self, seat: usize) -> bool {
-        let Stage::Concluding(agreed) = &mut self.stage else {
-            return true;
-        };
-        agreed.insert(seat);
+    /// A helper agreed to the conclusion, or took the group nonces; returns whether that was of use.
+    pub(super) fn done(&mut self, seat: usize, ask: Ask, done: &wire::Done) -> bool {
+        match (&mut self.stage, ask) {
+            (Stage::Concluding(agreed), Ask::Conclude) => {
+                let nonce = <[u8; 32]>::try_from(done.group_nonce.as_slice()).ok();
+                if self.task.has_groups() && nonce.is_none() {
+                    return false;
+                }
+                agreed.insert(seat, nonce);
+            }
+            (Stage::Grouping { told, .. }, Ask::Groups) => {
+                told.insert(seat);
+            }
+            _ => {}
+        }
         true
+    }
+
+    /// Every helper agreed, which fixes the reports: the nonces of all decide the replicate groups.
+    fn draw_groups(&mut self, ctx: &mut Context<'_>, batch: BatchId) -> Result<(), StoreError> {
+        let Stage::Concluding(agreed) = &self.stage else {
+            return Ok(());
+        };
+        let Some(own) = seat::get_key(&ctx.view, batch, seat::KEY_SHARE)? else {
+            let key = seat::key(batch, seat::KEY_SHARE, &[]);
+            return Err(StoreError::damaged(Column::Aggregation, &key, "no nonce"));
+        };
+        let helpers = agreed.values().copied().flatten();
+        let nonces: Vec<[u8; 32]> = std::iter::once(own).chain(helpers).collect();
+        if let Some(seat) = seat::false_nonce(&ctx.view, batch, &nonces)? {
+            let what = "opened another group nonce than it committed to";
+            return self.blame(ctx, batch, seat, None, what);
+        }
+        let mut writes = Batch::new();
+        let seed = groups::seed(batch, &nonces);
+        seat::put(&mut writes, batch, seat::GROUP_SEED, &[], *seed.as_bytes());
+        ctx.persist(writes);
+        ctx.event(Event::Batch {
+            task: batch.task,
+            phase: "concluded".into(),
+            reports: self.reports,
+        });
+        let told = BTreeSet::new();
+        self.stage = Stage::Grouping { nonces, told };
+        self.ask_helpers(ctx.now, Ask::Groups);
+        Ok(())
     }
 
     /// Goes on as far as the answers allow.
@@ -342,7 +405,14 @@ impl Led {
                     self.verify(ctx, batch, shares);
                 }
             }
-            Stage::Concluding(agreed) if agreed.len() + 1 == seats => self.stage = Stage::Done,
+            Stage::Concluding(agreed) if agreed.len() + 1 == seats => {
+                if self.task.has_groups() {
+                    self.draw_groups(ctx, batch)?;
+                } else {
+                    self.stage = Stage::Done;
+                }
+            }
+            Stage::Grouping { told, .. } if told.len() + 1 == seats => self.stage = Stage::Done,
             _ => {}
         }
         self.advance_chunks(ctx, batch)?;
@@ -357,6 +427,8 @@ impl Led {
         let key = seat::joint_key(batch, &key_shares);
         let mut writes = Batch::new();
         seat::put(&mut writes, batch, seat::VERIFY_KEY, &[], key);
+        let commitments = seat::key_commitments(batch, &key_shares);
+        seat::put(&mut writes, batch, seat::COMMITMENTS, &[], commitments);
         ctx.persist(writes);
         self.stage = Stage::Verifying(Box::new(Verifying::new(key, key_shares)));
     }
@@ -395,7 +467,7 @@ impl Led {
             phase: "concluded".into(),
             reports: accepted,
         });
-        self.stage = Stage::Concluding(BTreeSet::new());
+        self.stage = Stage::Concluding(BTreeMap::new());
         self.ask_helpers(ctx.now, Ask::Conclude);
         Ok(())
     }

@@ -366,7 +366,7 @@ impl Led {
 fn number(ask: Ask) -> Option<u64> {
     match ask {
         Ask::Init(number) | Ask::Finish(number) => Some(number),
-        Ask::Key | Ask::Conclude => None,
+        Ask::Key | Ask::Conclude | Ask::Groups => None,
     }
 }
 

@@ -17,7 +17,7 @@ use fieldmark_protocol::machine::{Read, StoreError};
 use fieldmark_protocol::trust::TrustPolicy;
 
 use super::{News, NewsKind, news_id, published};
-use crate::params::schema_params;
+use crate::params::{noises, schema_params};
 use crate::reveal;
 
 /// Challenges with a model's releases that are read, newest first by their operators' clocks. Each costs
@@ -128,11 +128,10 @@ fn measure(
         return Ok(None);
     };
     let task = &inputs.task.task;
-    let aggregators = u8::try_from(task.committee.len()).unwrap_or(u8::MAX);
     let read = || {
         let sum = reveal::sum(task, &inputs.batch)?;
         let schema = Schema::new(&schema_params(task)).ok()?;
-        Aggregate::new(&schema, &sum, task.privacy.sigma_squared, aggregators).ok()
+        Aggregate::new(&schema, &sum, task.privacy.sigma_squared, noises(task)).ok()
     };
     // What cannot be read has a board that says so.
     let Some(aggregate) = (inputs.batch.phase == Phase::Released).then(read).flatten() else {

@@ -24,6 +24,7 @@ fn all() -> Vec<(&'static str, String)> {
     let challenge = |board| pages::challenge(&sample::challenge_page(&board)).into_string();
     vec![
         ("board.html", challenge(sample::board())),
+        ("board-groups.html", challenge(sample::grouped_board())),
         ("board-close.html", challenge(sample::close_board())),
         ("board-open.html", challenge(sample::in_phase("open"))),
         ("board-aborted.html", challenge(sample::in_phase("aborted"))),

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use fieldmark_fl::board::Direction;
 use fieldmark_fl::interval::Micro;
 use fieldmark_node_core::board::{
-    Board, Cell, Change, Estimate, Expectation, Fixed, InUse, MetricCell, ModelRow, ModelTrend, Point, Seat,
-    Strength, Strengths, Trend, TrendWindow,
+    Board, Cell, Change, Estimate, Expectation, Fixed, Groups, InUse, MetricCell, ModelRow, ModelTrend,
+    Point, Range, Seat, Strength, Strengths, Trend, TrendWindow, Without, WithoutGroups,
 };
 use fieldmark_node_core::lifecycle::Stage;
 use fieldmark_pages::{Author, ChallengePage, ChallengeSummary, ChallengesPage, SpeedView, StatusPage};
@@ -87,6 +87,7 @@ pub(crate) fn row(name: &str, rank: [u16; 2], scores: [f64; 5]) -> ModelRow {
             hi: fixed(0.98 - mean),
         }),
         metrics: metrics(mean),
+        without_groups: None,
         withdrawn: false,
     }
 }
@@ -178,6 +179,7 @@ pub(crate) fn board() -> Board {
         eligibility: "open",
         contributors: 12,
         min_batch: 5,
+        replicate_groups: None,
         records: Some(Estimate {
             value: fixed(4312.0),
             lo: fixed(4255.0),
@@ -223,6 +225,41 @@ fn committee() -> Vec<Seat> {
 }
 
 /// Three models within each other's intervals, an aggregator that the reader does not trust, one silent.
+/// Three replicate groups, one of which makes a difference.
+pub(crate) fn grouped_board() -> Board {
+    let mut board = board();
+    board.replicate_groups = Some(Groups {
+        groups: 3,
+        reports: vec![6, 5, 5],
+        seed: Some(ContentHash::of(b"seed")),
+    });
+    board.contributors = 16;
+    for row in &mut board.models {
+        let field = row.field.score.map_or(0.5, |score| score.0.to_f64());
+        let score = |by: f64| Some(fixed(field + by));
+        let [best, worst] = row.rank;
+        let without = |group, by, rank| Without {
+            group,
+            score: score(by),
+            rank,
+        };
+        row.without_groups = Some(WithoutGroups {
+            field: Some(Range {
+                lowest: fixed(field - 0.012),
+                highest: fixed(field + 0.007),
+            }),
+            rank_changes: best == 2,
+            slices: BTreeMap::new(),
+            without: vec![
+                without(1, 0.003, row.rank),
+                without(2, 0.007, row.rank),
+                without(3, -0.012, if best == 2 { [best, worst + 1] } else { row.rank }),
+            ],
+        });
+    }
+    board
+}
+
 pub(crate) fn close_board() -> Board {
     let mut board = board();
     board.models = vec![

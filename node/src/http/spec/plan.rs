@@ -7,7 +7,8 @@ use fieldmark_fl::interval::{self, Expected, Typical, VIEW_CORRELATION};
 use fieldmark_fl::metrics::guide;
 use fieldmark_fl::plan::{self, Assumed, Noise};
 use fieldmark_fl::privacy::{self, Delta, Epsilon};
-use fieldmark_fl::schema::{Family, Schema};
+use fieldmark_fl::schema::{ENTRIES_MAX, Family, Schema};
+use fieldmark_protocol::task::{REPLICATE_GROUPS_MAX, REPORTS_MAX};
 use serde::Serialize;
 
 use super::{ChallengeSpec, SpecError};
@@ -66,6 +67,9 @@ pub struct Plan {
     pub statistics: Vec<StatisticRow>,
     /// Whether the expected number of reports separates anything.
     pub verdict: Verdict,
+    /// What replicate groups cost; absent where there are none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replicate_groups: Option<GroupsCost>,
 }
 
 /// What to expect of one number of records, in fractions of 1.
@@ -89,6 +93,23 @@ pub struct PlanRow {
     pub told_apart: f64,
     /// Chance that the best and the last model are separated.
     pub chance: f64,
+}
+
+/// What replicate groups cost, for the number of reports that the verdict is about.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct GroupsCost {
+    /// Groups, each with the whole noise of every aggregator.
+    pub groups: u32,
+    /// By how much the variance of the noise in the total grows: their number.
+    pub noise_variance_factor: u32,
+    /// Fewest reports with which every group has the minimum batch.
+    pub reports_needed: u64,
+    /// What to expect without groups.
+    pub without: PlanRow,
+    /// What to expect with them.
+    pub with: PlanRow,
+    /// Why the groups cannot be, if they cannot.
+    pub problem: Option<String>,
 }
 
 /// A part of what is collected.
@@ -129,7 +150,7 @@ impl ChallengeSpec {
         let schema = self.schema()?;
         let privacy = self.privacy(&schema)?;
         let noise = self.noise(privacy.sigma_squared);
-        let least = self.min_batch.max(1);
+        let least = self.least();
         let reports = BTreeSet::from([least, self.reports_expected.max(least), least.saturating_mul(10)]);
         let expected = reports
             .into_iter()
@@ -144,14 +165,76 @@ impl ChallengeSpec {
             expected: expected.collect(),
             statistics: statistics(&schema),
             verdict: self.verdict(&schema, noise, options),
+            replicate_groups: self.groups_cost(&schema, noise, options),
         })
     }
 
+    /// Fewest reports that are released: the minimum batch for every group.
+    fn least(&self) -> u32 {
+        self.min_batch.max(1).saturating_mul(self.replicate_groups.max(1))
+    }
+
+    /// The noise in the total: of every aggregator, once for every replicate group.
     fn noise(&self, sigma_squared: u64) -> Noise {
+        let groups = usize::try_from(self.replicate_groups).unwrap_or(usize::MAX);
         Noise {
             sigma_squared,
-            aggregators: u8::try_from(self.committee.len()).unwrap_or(u8::MAX),
+            aggregators: u8::try_from(self.committee.len().saturating_mul(groups)).unwrap_or(u8::MAX),
         }
+    }
+
+    fn groups_cost(&self, schema: &Schema, with: Noise, options: &PlanOptions) -> Option<GroupsCost> {
+        if self.replicate_groups == 1 {
+            return None;
+        }
+        let reports = self.reports_expected.max(self.least());
+        let without = Noise {
+            aggregators: u8::try_from(self.committee.len()).unwrap_or(u8::MAX),
+            ..with
+        };
+        Some(GroupsCost {
+            groups: self.replicate_groups,
+            noise_variance_factor: self.replicate_groups,
+            reports_needed: u64::from(self.least()),
+            without: self.row(schema, without, reports, options),
+            with: self.row(schema, with, reports, options),
+            problem: self.groups_problem(schema),
+        })
+    }
+
+    /// Why the task could not be signed with as many groups, or would never be released.
+    fn groups_problem(&self, schema: &Schema) -> Option<String> {
+        let (groups, least) = (self.replicate_groups, u64::from(self.least()));
+        if !(1..=REPLICATE_GROUPS_MAX).contains(&groups) {
+            return Some(format!(
+                "there can be 1 to {REPLICATE_GROUPS_MAX} groups, {groups} are asked for"
+            ));
+        }
+        let listed = self.eligible.as_ref().map(|list| list.len() as u64);
+        let expected = (self.reports_expected != 0).then_some(u64::from(self.reports_expected));
+        let bounds = [
+            ("contributors are eligible", listed),
+            ("reports are expected", expected),
+            ("reports fit into a batch", Some(u64::from(REPORTS_MAX))),
+        ];
+        let short = bounds
+            .into_iter()
+            .find(|(_, most)| most.is_some_and(|most| most < least));
+        if let Some((what, Some(most))) = short {
+            return Some(format!(
+                "{groups} groups of at least {} reports need {least}, and only {most} {what}: the challenge could \
+                 not be signed; take fewer groups or a smaller min_batch",
+                self.min_batch
+            ));
+        }
+        let room = ENTRIES_MAX / schema.len().max(1);
+        (usize::try_from(groups).is_ok_and(|groups| groups > room)).then(|| {
+            format!(
+                "{groups} groups of {} numbers do not fit into a share of {ENTRIES_MAX}; take at most {room}, or \
+                 collect fewer statistics",
+                schema.len()
+            )
+        })
     }
 
     fn row(&self, schema: &Schema, noise: Noise, reports: u32, options: &PlanOptions) -> PlanRow {
@@ -178,7 +261,7 @@ impl ChallengeSpec {
     }
 
     fn verdict(&self, schema: &Schema, noise: Noise, options: &PlanOptions) -> Verdict {
-        let reports = self.reports_expected.max(self.min_batch);
+        let reports = self.reports_expected.max(self.least());
         let assumed = assumed(options);
         let expected = plan::separation(schema, noise, self.records(reports), &assumed);
         let mut verdict = Verdict {
@@ -375,6 +458,43 @@ name = "all"
         };
         assert!(of(0.1) < of(0.5) && of(0.5) < of(1.0));
         assert_eq!(two.plan(&PlanOptions::default()).unwrap().view_correlation, 0.5);
+    }
+
+    #[test]
+    fn replicate_groups_show_what_they_cost_and_whether_they_can_be_filled() {
+        let with = |lines: &str| {
+            plan(&spec(|s| {
+                s.replace("min_batch = 5", &format!("min_batch = 5\n{lines}"))
+            }))
+        };
+        assert_eq!(with("").replicate_groups, None);
+        let grouped = with("replicate_groups = 4\nreports_expected = 40");
+        let cost = grouped.replicate_groups.clone().unwrap();
+        assert_eq!(
+            (cost.groups, cost.noise_variance_factor, cost.reports_needed),
+            (4, 4, 20)
+        );
+        assert_eq!(cost.problem, None);
+        // Four times the variance is twice the noise.
+        assert!((cost.with.field_noise / cost.without.field_noise - 2.0).abs() < 1e-6);
+        assert!(cost.with.field > cost.without.field && cost.with.rank_set >= cost.without.rank_set);
+        // The rows and the verdict are of the total with groups.
+        let row = grouped.expected.iter().find(|row| row.reports == 40).unwrap();
+        assert_eq!(*row, cost.with);
+        let plain = with("reports_expected = 40");
+        assert_eq!(
+            *plain.expected.iter().find(|row| row.reports == 40).unwrap(),
+            cost.without
+        );
+        assert!(grouped.verdict.records_needed > plain.verdict.records_needed);
+
+        let problem = |lines: &str| with(lines).replicate_groups.unwrap().problem.unwrap();
+        let few = problem("replicate_groups = 4\nreports_expected = 19");
+        assert!(few.contains("need 20, and only 19 reports are expected"), "{few}");
+        let listed = problem("replicate_groups = 2\neligible = [\"a\", \"b\"]");
+        assert!(listed.contains("only 2 contributors are eligible"), "{listed}");
+        assert!(problem("replicate_groups = 17").contains("1 to 16 groups"));
+        assert!(problem("replicate_groups = 0").contains("1 to 16 groups"));
     }
 
     #[test]
