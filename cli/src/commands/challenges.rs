@@ -7,7 +7,8 @@ use fieldmark_node::http::spec::{ChallengeSpec, GroupsCost, Plan, PlanOptions, P
 use fieldmark_node_core::lifecycle::Stage;
 use serde_json::{Value, json};
 
-use crate::args::{Challenge, ChallengeAction, ChallengePlan, Global, Next};
+use crate::args::Global;
+use crate::args::challenges::{Challenge, ChallengeAction, ChallengePlan, Next};
 use crate::client::{Client, encoded};
 use crate::output::Output;
 use crate::text;

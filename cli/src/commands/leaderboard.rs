@@ -7,7 +7,8 @@ use fieldmark_node::home;
 use fieldmark_protocol::trust::TrustPolicy;
 use serde_json::Value;
 
-use crate::args::{BoardFormat, Global, Leaderboard};
+use crate::args::Global;
+use crate::args::challenges::{BoardFormat, Leaderboard};
 use crate::client::{Client, encoded};
 use crate::failure::{Exit, Failure};
 use crate::output::Output;
