@@ -1,3 +1,5 @@
+//! Tests of `aggregation`: what its records accept and refuse, and their golden bytes.
+
 use super::*;
 
 fn batch() -> BatchId {
