@@ -10,7 +10,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use fieldmark_tests::{
-    Digits, MODELS, Nodes, PAUSE, People, Programs, Random, Ready, Spec, packages, together, user_cache,
+    Digits, MODELS, Nodes, PAUSE, People, Programs, Random, Ready, Spec, packages, together, until,
+    user_cache,
 };
 use serde_json::Value;
 
@@ -323,9 +324,12 @@ fn check_groups(people: &People, board: &Value) -> Result<()> {
     let sizes = board.pointer("/replicate_groups/reports");
     ensure!(sizes == Some(&serde_json::json!([3, 2])), "{board}");
     let groups = together(&COMPANIES, |name| {
-        let receipt = people.named(name)?.ask(&["challenge", "receipt", CHALLENGE])?;
-        let group = receipt.pointer("/inclusion/group").and_then(Value::as_u64);
-        group.with_context(|| format!("{name}: {receipt}"))
+        let company = people.named(name)?;
+        // The board is there at once; the proof comes with an answer of the committee.
+        until(&format!("the proof of {name}'s report"), LIMIT, || {
+            let receipt = company.ask(&["challenge", "receipt", CHALLENGE])?;
+            Ok(receipt.pointer("/inclusion/group").and_then(Value::as_u64))
+        })
     })?;
     let of = |group: u64| groups.iter().filter(|of| **of == group).count();
     ensure!((of(1), of(2)) == (3, 2), "{groups:?}");

@@ -198,12 +198,20 @@ impl Asking {
         }
         asked.at = ctx.now + (RETRY_MS << (asked.tries / TRIES_PER_WAIT).min(6));
         asked.tries = asked.tries.saturating_add(1);
-        let seat = asked.next_seat % task.committee.len().max(1);
-        asked.next_seat = seat + 1;
-        let Some(node) = task.committee.get(seat).map(|a| a.node_key) else {
+        // Whoever has answered takes no turn from those who have not.
+        let turn = asked.next_seat;
+        let seats = task.committee.iter().enumerate();
+        let Some((seat, node)) = seats
+            .cycle()
+            .skip(turn)
+            .take(task.committee.len())
+            .map(|(seat, aggregator)| (seat, aggregator.node_key))
+            .find(|(seat, _)| !asked.denied.contains(seat))
+        else {
             return Ok(Found::Open);
         };
-        if !asked.denied.contains(&seat) && ctx.reach(&node)? {
+        asked.next_seat = (seat + 1) % task.committee.len();
+        if ctx.reach(&node)? {
             let query = wire::InclusionQuery {
                 task: batch.task.to_vec(),
                 window: batch.window,
