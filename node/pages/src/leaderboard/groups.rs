@@ -15,12 +15,12 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>, digits: Digits) -> M
         section aria-labelledby="groups" {
             h2 #groups { "Without one group" }
             p.statement { (statement(board)) }
-            div.scroll {
-                table.groups {
+            div.scroll role="region" aria-labelledby="groups" tabindex="0" {
+                table.slices {
                     caption.hidden { "Field score and ranks of every model without each of the replicate groups" }
                     thead {
                         tr {
-                            th scope="col" { "Model" }
+                            th.name scope="col" { "Model" }
                             th scope="col" { "All groups" }
                             @for group in 1..=groups.groups { th scope="col" { "Without " (group) } }
                             th scope="col" { "Range" }
@@ -50,11 +50,11 @@ fn line(row: &ModelRow, setting: &Setting<'_>, digits: Digits) -> Markup {
     html! {
         tr {
             th.name scope="row" { (setting.model(row)) }
-            td { (score(row.field.score.map(|score| digits.score(score)), row.rank, false)) }
+            td.cell { (score(row.field.score.map(|score| digits.score(score)), row.rank, false)) }
             @for left in &without.without {
-                td { (score(left.score.map(|score| digits.score(score)), left.rank, left.rank != row.rank)) }
+                td.cell { (score(left.score.map(|score| digits.score(score)), left.rank, left.rank != row.rank)) }
             }
-            td { (range(without, digits)) }
+            td.cell { (range(without, digits)) }
         }
     }
 }
