@@ -10,83 +10,26 @@
 //! Everything follows from the seed, on any number of threads: clients are drawn in blocks of their own
 //! generators, and sums are of integers.
 
-use std::path::Path;
-
-use fieldmark_fl::board::{BoardError, Series, SeriesWindow};
+use fieldmark_fl::board::{BoardError, Direction, Series, SeriesWindow};
 use fieldmark_fl::bradley_terry::{self, Dependence, Fit, FitError, PairCount};
 use fieldmark_fl::interval::{Estimate, Score};
 use fieldmark_fl::noise::{DiscreteGaussian, NoiseError, Ratio};
 use fieldmark_fl::privacy::{Delta, Epsilon, PrivacyError, calibrate};
-use fieldmark_fl::schema::{MeasureError, RecordOutcome, Schema, SchemaError, SchemaParams, Statistics};
+use fieldmark_fl::schema::{MeasureError, RecordOutcome, Schema, SchemaError};
 use fieldmark_fl::synthetic::Scenario as Clients;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::parallel;
 
 mod report;
+mod scenario;
+
+pub use scenario::{FieldScenario, is_challenge_level};
 
 /// Clients in a block: one job, one generator.
 const BLOCK: u32 = 500;
-/// Most clients of a scenario.
-const CLIENTS_MAX: u32 = 10_000_000;
-/// Most windows, and most groups.
-const PARTS_MAX: u16 = 64;
-
-/// A challenge-level scenario.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct FieldScenario {
-    /// `challenge`.
-    level: String,
-    /// Its name.
-    name: String,
-    /// Clients of each window.
-    clients: u32,
-    /// Mean number of records of a client in a window.
-    records: u32,
-    /// ε per record.
-    epsilon: f64,
-    /// δ.
-    delta: f64,
-    /// Aggregators, each of whom adds the whole noise.
-    aggregators: u8,
-    /// Replicate groups; 1: none.
-    #[serde(default = "one")]
-    groups: u16,
-    /// Windows.
-    #[serde(default = "one")]
-    windows: u16,
-    /// The models.
-    model: Vec<ModelPlan>,
-    /// The slices.
-    slice: Vec<SlicePlan>,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct ModelPlan {
-    name: String,
-    /// Φ of it is the rate under no harshness.
-    skill: f64,
-    /// Change of the skill from window to window.
-    #[serde(default)]
-    drift: f64,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SlicePlan {
-    name: String,
-    /// How much a unit of a site's severity takes from the skill.
-    harshness: f64,
-}
-
-fn one() -> u16 {
-    1
-}
-
 /// Why a scenario cannot be simulated.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -108,6 +51,14 @@ pub enum FieldError {
         least: u64,
         /// Most.
         most: u64,
+    },
+    /// A slice's share that is none.
+    #[error("the share of slice '{slice}' is {found}, must be 0 to 1, and 1 for the first slice")]
+    Share {
+        /// Name of the slice.
+        slice: String,
+        /// The value given.
+        found: f64,
     },
     /// A number that is not finite.
     #[error("a skill, drift or harshness is not a finite number")]
@@ -155,6 +106,8 @@ pub struct FieldCell {
     pub marked: bool,
     /// Best and worst rank, beside field scores.
     pub rank: Option<(u16, u16)>,
+    /// Beside field scores of a whole window: what is certain of the change since the window before.
+    pub change: Option<Direction>,
 }
 
 /// What a simulation found.
@@ -190,16 +143,6 @@ pub struct FieldReport {
     pub hash: String,
 }
 
-/// Whether a scenario file is of the challenge level.
-#[must_use]
-pub fn is_challenge_level(text: &str) -> bool {
-    #[derive(Deserialize)]
-    struct Level {
-        level: Option<String>,
-    }
-    toml::from_str::<Level>(text).is_ok_and(|head| head.level.as_deref() == Some("challenge"))
-}
-
 /// What one block of clients adds: per group the vector, per pair the wins of either side.
 struct Part {
     sums: Vec<Vec<i128>>,
@@ -211,59 +154,6 @@ struct Part {
 }
 
 impl FieldScenario {
-    /// Reads and checks a scenario file.
-    ///
-    /// # Errors
-    /// [`FieldError`] naming the field.
-    pub fn read(path: &Path) -> Result<Self, FieldError> {
-        Self::parse(&std::fs::read_to_string(path)?)
-    }
-
-    /// Reads and checks a scenario.
-    ///
-    /// # Errors
-    /// As [`FieldScenario::read`].
-    pub fn parse(text: &str) -> Result<Self, FieldError> {
-        let scenario: Self = toml::from_str(text)?;
-        let within = |field, found: u64, least: u64, most: u64| {
-            if (least..=most).contains(&found) {
-                Ok(())
-            } else {
-                Err(FieldError::Range {
-                    field,
-                    found,
-                    least,
-                    most,
-                })
-            }
-        };
-        within("clients", scenario.clients.into(), 1, CLIENTS_MAX.into())?;
-        within("records", scenario.records.into(), 1, 100_000)?;
-        within("aggregators", scenario.aggregators.into(), 2, 5)?;
-        within("groups", scenario.groups.into(), 1, PARTS_MAX.into())?;
-        within("windows", scenario.windows.into(), 1, PARTS_MAX.into())?;
-        within("level", u64::from(scenario.level == "challenge"), 1, 1)?;
-        let skills = scenario.model.iter().flat_map(|model| [model.skill, model.drift]);
-        let mut numbers = skills.chain(scenario.slice.iter().map(|slice| slice.harshness));
-        if numbers.any(|number| !number.is_finite()) {
-            return Err(FieldError::NotFinite);
-        }
-        Schema::new(&scenario.layout())?;
-        Ok(scenario)
-    }
-
-    fn layout(&self) -> SchemaParams {
-        SchemaParams {
-            models: u16::try_from(self.model.len()).unwrap_or(u16::MAX),
-            slices: u16::try_from(self.slice.len()).unwrap_or(u16::MAX),
-            cap: self.records.saturating_mul(2),
-            statistics: Statistics {
-                paired: true,
-                ..Statistics::default()
-            },
-        }
-    }
-
     /// Simulates. Time is proportional to clients × records × windows; a million records take about a
     /// second of one core.
     ///
@@ -362,7 +252,12 @@ impl FieldScenario {
         let pairs = pairs(schema.models());
         for outcomes in &population.contributors {
             let group = usize::try_from(rng.next_u32() % u32::from(self.groups)).unwrap_or(0);
-            let released = schema.release(&schema.measure(outcomes)?);
+            let measured = if schema.has_missing_views() {
+                schema.measure(&self.with_views(outcomes, || unit(&mut rng)))?
+            } else {
+                schema.measure(outcomes)?
+            };
+            let released = schema.release(&measured);
             for (sum, value) in part.sums.get_mut(group).into_iter().flatten().zip(released) {
                 *sum += value;
             }

@@ -1,6 +1,6 @@
 //! Reading the sums of a simulation as boards, and what comes out as HTML and as a table.
 
-use fieldmark_fl::board::{Series, SeriesWindow, WindowScores};
+use fieldmark_fl::board::{Direction, Series, SeriesWindow, WindowScores, field_change};
 use fieldmark_fl::bradley_terry::Fit;
 use fieldmark_tables::{Table, TableError, Values};
 
@@ -18,6 +18,8 @@ pub(super) struct Reading {
     slices: Vec<String>,
     pooled: Series<u32>,
     truths: Vec<(Vec<Vec<f64>>, u64)>,
+    /// The window before.
+    before: Option<WindowScores>,
     cells: Vec<FieldCell>,
 }
 
@@ -33,6 +35,7 @@ impl Reading {
             slices: slices.to_vec(),
             pooled: series(scenario, models, slices)?,
             truths: Vec::new(),
+            before: None,
             cells: Vec::new(),
         })
     }
@@ -59,6 +62,7 @@ impl Reading {
         for (at, group) in (0u32..).zip(groups) {
             self.pooled.insert(u32::from(window) * 1_000 + at, group)?;
         }
+        self.before = Some(all);
         self.truths.push((truth.to_vec(), records));
         Ok(())
     }
@@ -79,7 +83,10 @@ impl Reading {
             .iter()
             .zip(truth)
             .zip(scores.fields.iter().zip(&scores.slices));
-        for (((model, rates), (field, slices)), rank) in rows.zip(&scores.ranks) {
+        for (at, (((model, rates), (field, slices)), rank)) in rows.zip(&scores.ranks).enumerate() {
+            let before = self.before.as_ref().filter(|_| window > 0 && group == 0);
+            let change = before.and_then(|before| field_change(before, at, scores, at));
+            let change = change.map(|change| change.direction);
             let mean = rates.iter().sum::<f64>() / rates.len().max(1) as f64;
             let columns = std::iter::once((&"field".to_owned(), mean, field))
                 .map(|(name, truth, score)| (name.clone(), truth, *score))
@@ -98,6 +105,7 @@ impl Reading {
                     group,
                     model: model.clone(),
                     rank: (column == "field").then_some((rank.best, rank.worst)),
+                    change: change.filter(|_| column == "field"),
                     column,
                     truth,
                     score: value,
@@ -213,7 +221,10 @@ impl FieldReport {
             name = escaped(&self.scenario),
         );
         let columns = std::iter::once("field").chain(self.slices.iter().map(String::as_str));
-        page.push_str("<h2>All windows together</h2>");
+        page.push_str(
+            "<p>Dot: estimate. Thick: noise alone. Thin: noise and sampling. Red line: truth. *: may cover more than \
+             95%. Hidden: too few records for the slice to be shown.</p><h2>All windows together</h2>",
+        );
         for column in columns {
             let rows = self.rows(
                 |cell| cell.window == 0 && cell.column == column,
@@ -233,7 +244,7 @@ impl FieldReport {
             };
             page.push_str(&section(
                 model,
-                &self.rows(of, |cell| format!("window {}", cell.window)),
+                &self.rows(of, |cell| format!("window {}{}", cell.window, went(cell.change))),
             ));
         }
         if self.groups > 1 {
@@ -250,7 +261,7 @@ impl FieldReport {
             }
         }
         page.push_str(&self.strengths_text());
-        page + "<p>Dot: estimate. Thick: noise alone. Thin: noise and sampling. Red line: truth.</p></html>\n"
+        page + "</html>\n"
     }
 
     fn rows(
@@ -288,6 +299,15 @@ impl FieldReport {
 const STYLE: &str = "body{font:16px/1.5 system-ui;max-width:60rem;margin:2rem auto;padding:0 1rem}svg{width:100%;\
                      height:auto}table{border-collapse:collapse}td,th{padding:.2rem .8rem;text-align:left}";
 
+/// What is certain of a change, in words.
+fn went(change: Option<Direction>) -> &'static str {
+    match change {
+        Some(Direction::Rose) => ", rose",
+        Some(Direction::Fell) => ", fell",
+        Some(Direction::Unclear) | None => "",
+    }
+}
+
 /// A plot of rows on one scale, with its heading.
 fn section(title: &str, rows: &[(String, FieldCell)]) -> String {
     let values = rows.iter().flat_map(|(_, cell)| {
@@ -320,7 +340,11 @@ fn section(title: &str, rows: &[(String, FieldCell)]) -> String {
             "<text x=\"0\" y=\"{}\" font-size=\"11\">{}{}</text>",
             y + 4.0,
             escaped(label),
-            if cell.marked { " *" } else { "" }
+            match cell.score {
+                None => ", hidden",
+                Some(_) if cell.marked => " *",
+                Some(_) => "",
+            }
         ));
         svg.extend(cell.interval.map(|ends| line(ends, 1)));
         svg.extend(cell.noise.map(|ends| line(ends, 5)));

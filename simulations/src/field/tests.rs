@@ -36,7 +36,22 @@ fn the_report_shows_groups_windows_ranks_and_strengths() {
     assert!(
         page.contains("small &lt;field&gt;") && page.contains("without group 3") && page.contains("window 2")
     );
+    // The hare drifts down, by more than the intervals are wide.
+    assert!(page.contains("window 2, fell") && !page.contains("hidden"));
     assert!(report.table().unwrap().parquet().unwrap().starts_with(b"PAR1"));
+}
+
+#[test]
+fn a_slice_of_too_few_records_is_hidden() {
+    let rare = SCENARIO.replace("harshness = 0.8 }", "harshness = 0.8, share = 0.001 }");
+    let report = FieldScenario::parse(&rare).unwrap().run(1, 0).unwrap();
+    let shown = |column: &str| {
+        let cells = report.cells.iter().filter(|cell| cell.column == column);
+        cells.map(|cell| cell.score.is_some()).collect::<Vec<_>>()
+    };
+    assert!(shown("low-light").iter().all(|shown| !shown));
+    assert!(shown("clean").iter().all(|shown| *shown));
+    assert!(report.html().contains("hare, hidden"));
 }
 
 #[test]
@@ -49,6 +64,8 @@ fn bad_scenarios_are_named() {
     assert!(with("clients = 1200", "clients = 0").contains("clients is 0"));
     assert!(with("aggregators = 3", "aggregators = 1").contains("aggregators is 1"));
     assert!(with("skill = 1.8", "skill = inf").contains("finite"));
+    assert!(with("harshness = 0.8", "harshness = 0.8, share = 1.5").contains("share of slice 'low-light'"));
+    assert!(with("harshness = 0.0", "harshness = 0.0, share = 0.5").contains("share of slice 'clean'"));
     assert!(FieldScenario::parse("level = 3").is_err());
     assert!(is_challenge_level(SCENARIO) && !is_challenge_level("name = \"x\""));
 }
