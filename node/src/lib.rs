@@ -11,7 +11,6 @@ pub mod handle;
 pub mod home;
 pub mod http;
 mod network;
-pub mod package;
 mod run;
 mod sketch;
 pub mod speed;

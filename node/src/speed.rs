@@ -12,6 +12,7 @@ use std::time::Instant;
 use fieldmark_blobs::BlobHash;
 use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::CommandError;
+use fieldmark_package::values;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::manifest::{MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::Release;
@@ -19,7 +20,6 @@ use fieldmark_supervisor::Tensor;
 use serde::Serialize;
 
 use crate::handle::NodeHandle;
-use crate::package::values;
 
 /// Requests that are timed.
 const RUNS: usize = 100;

@@ -48,6 +48,7 @@ const DATA: &str = "fieldmark-node-data";
 const SUPERVISOR: &str = "fieldmark-supervisor";
 const NET: &str = "fieldmark-net";
 const BLOBS: &str = "fieldmark-blobs";
+const PACKAGE: &str = "fieldmark-package";
 const PAGES: &str = "fieldmark-pages";
 const TABLES: &str = "fieldmark-tables";
 const CLI: &str = "fieldmark-cli";
@@ -63,7 +64,7 @@ const BELOW_CORE: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL];
 const BELOW_ROOMS: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL, ROCKS, CORE, DATA];
 
 /// The node's rooms.
-const ROOMS: &[&str] = &[SUPERVISOR, NET, BLOBS, PAGES, TABLES];
+const ROOMS: &[&str] = &[SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES];
 
 /// Every package of the workspace. One that is not built yet is no violation; one that is not listed is.
 const LAYERS: &[Layer] = &[
@@ -79,6 +80,7 @@ const LAYERS: &[Layer] = &[
     layer(SUPERVISOR, "node/supervisor", &[BELOW_ROOMS]),
     layer(NET, "node/net", &[BELOW_ROOMS]),
     layer(BLOBS, "node/blobs", &[BELOW_ROOMS, &[NET]]),
+    layer(PACKAGE, "node/package", &[BELOW_ROOMS, &[SUPERVISOR, BLOBS]]),
     layer(PAGES, "node/pages", &[BELOW_ROOMS]),
     layer(TABLES, "node/tables", &[]),
     layer(NODE, "node", &[BELOW_ROOMS, ROOMS]),

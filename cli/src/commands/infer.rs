@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use fieldmark_node::package::{Package, values};
+use fieldmark_package::{Package, values};
 use fieldmark_protocol::release::TensorSpec;
 use fieldmark_supervisor::{Runner, RunnerSpec, SupervisorConfig};
 use serde_json::{Value, json};

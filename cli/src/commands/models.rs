@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fieldmark_node::package::{self, Packed};
+use fieldmark_package::{self as package, Packed};
 use fieldmark_supervisor::SupervisorConfig;
 use serde_json::{Value, json};
 

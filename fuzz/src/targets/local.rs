@@ -3,9 +3,9 @@
 use fieldmark_fl::privacy::reference;
 use fieldmark_fl::privacy::spec::AnyComposition;
 use fieldmark_node::http::spec::{ChallengeSpec, PlanOptions};
-use fieldmark_node::package::values;
 use fieldmark_node_core::board::parse_weights;
 use fieldmark_node_data::predicate::Predicate;
+use fieldmark_package::values;
 use fieldmark_protocol::SecretKey;
 use fieldmark_protocol::release::TensorSpec;
 use fieldmark_protocol::webhook::{self as signed, Received};

@@ -10,13 +10,13 @@ use fieldmark_ledger::catalogue::ResolveError;
 use fieldmark_node_core::board::BoardError;
 use fieldmark_node_core::io::CommandError;
 use fieldmark_node_data::DataError;
+use fieldmark_package::PackageError;
+use fieldmark_package::values::ValueError;
 use fieldmark_protocol::machine::StoreError;
 use serde_json::json;
 
 use crate::home::HomeError;
 use crate::http::spec::SpecError;
-use crate::package::PackageError;
-use crate::package::values::ValueError;
 
 /// A request that was not done.
 #[derive(Debug, Clone, PartialEq, Eq)]

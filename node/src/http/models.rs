@@ -7,6 +7,7 @@ use axum::extract::State;
 use fieldmark_blobs::{BlobHash, BlobStore};
 use fieldmark_ledger::catalogue::{self, ReleaseView};
 use fieldmark_node_core::io::{Command, Reply};
+use fieldmark_package::{self as package, Trial};
 use fieldmark_protocol::{PublicKey, RecordId};
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,6 @@ use super::extract::{Body, Path, Query};
 use super::failure::Failure;
 use crate::handle::NodeHandle;
 use crate::home::Role;
-use crate::package::{self, Trial};
 
 /// Bytes of a group, the unit in which downloads make progress.
 const GROUP_BYTES: u64 = 64 * 1024;

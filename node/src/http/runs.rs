@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::extract::State;
 use fieldmark_ledger::catalogue;
+use fieldmark_package::values;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::task::RELEASES_MAX;
 use serde::Deserialize;
@@ -12,7 +13,6 @@ use serde_json::{Value, json};
 use super::extract::Body;
 use super::failure::Failure;
 use crate::handle::NodeHandle;
-use crate::package::values;
 
 /// One request to a model.
 #[derive(Debug, Deserialize)]

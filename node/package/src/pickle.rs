@@ -8,7 +8,7 @@ use std::path::Path;
 
 use zip::ZipArchive;
 
-use super::PackageError;
+use crate::PackageError;
 
 /// Endings that pickles commonly have.
 const ENDINGS: [&str; 5] = ["pkl", "pickle", "joblib", "dill", "cloudpickle"];
@@ -18,7 +18,7 @@ const START_BYTES: u64 = 4096;
 const MEMBERS_MAX: usize = 100_000;
 
 /// Refuses a file that is or holds a pickle.
-pub(super) fn refuse(path: &Path) -> Result<(), PackageError> {
+pub(crate) fn refuse(path: &Path) -> Result<(), PackageError> {
     let refused = |found, fix| {
         Err(PackageError::Pickle {
             path: path.to_owned(),

@@ -8,7 +8,8 @@ use fieldmark_protocol::release::{Release, TensorSpec};
 use fieldmark_supervisor::{Runner, RunnerSpec, SupervisorConfig, Tensor};
 use serde::Serialize;
 
-use super::PackageError;
+use crate::PackageError;
+use crate::values::fits;
 
 /// How the run went.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,7 +33,7 @@ fn spec(release: &Release, entry: &Path) -> RunnerSpec {
 }
 
 /// Loads `entry`, runs it once on `sample` and ends the runner.
-pub(super) async fn run(
+pub(crate) async fn run(
     config: &SupervisorConfig,
     release: &Release,
     entry: &Path,
@@ -94,9 +95,4 @@ fn check(release: &Release, outputs: &[Tensor]) -> Result<(), PackageError> {
         return fail(&extra.name, "is returned and not in the manifest".to_owned());
     }
     Ok(())
-}
-
-/// Whether a shape is one that the stated shape allows; -1 stands for any size.
-pub(super) fn fits(stated: &[i64], found: &[i64]) -> bool {
-    stated.len() == found.len() && stated.iter().zip(found).all(|(s, f)| *s == -1 || s == f)
 }

@@ -4,8 +4,6 @@ use fieldmark_protocol::release::TensorSpec;
 use fieldmark_supervisor::Tensor;
 use serde_json::{Value, json};
 
-use super::trial::fits;
-
 /// Most values of one tensor.
 pub const VALUES_MAX: usize = 1 << 26;
 
@@ -204,6 +202,12 @@ pub fn to_protocol(tensor: &Tensor) -> Result<Value, ValueError> {
             .collect(),
     };
     Ok(json!({ "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data }))
+}
+
+/// Whether a shape is one that the stated shape allows; -1 stands for any size.
+#[must_use]
+pub fn fits(stated: &[i64], found: &[i64]) -> bool {
+    stated.len() == found.len() && stated.iter().zip(found).all(|(s, f)| *s == -1 || s == f)
 }
 
 fn check_shape(spec: &TensorSpec, tensor: Tensor) -> Result<Tensor, ValueError> {

@@ -8,7 +8,7 @@ use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::release::{ARTIFACTS_MAX, Artifact, check_path};
 use sha2::{Digest as _, Sha256};
 
-use super::PackageError;
+use crate::PackageError;
 
 /// Most bytes of a manifest, card or sample.
 const TEXT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -18,7 +18,7 @@ const DEPTH_MAX: usize = 8;
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Reads a text file of bounded length.
-pub(super) fn read_text(path: &Path) -> Result<String, PackageError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, PackageError> {
     let file = File::open(path).map_err(PackageError::io(path))?;
     let mut bytes = Vec::new();
     file.take(TEXT_BYTES_MAX + 1)
@@ -35,7 +35,7 @@ pub(super) fn read_text(path: &Path) -> Result<String, PackageError> {
 }
 
 /// Paths of all files, sorted.
-pub(super) fn list(folder: &Path) -> Result<Vec<String>, PackageError> {
+pub(crate) fn list(folder: &Path) -> Result<Vec<String>, PackageError> {
     let mut files = Vec::new();
     walk(folder, "", 0, &mut files)?;
     files.sort();
@@ -91,7 +91,7 @@ fn walk(folder: &Path, prefix: &str, depth: usize, files: &mut Vec<String>) -> R
 }
 
 /// Hashes one file with BLAKE3 and SHA-256 in one pass.
-pub(super) fn hash(folder: &Path, file: &str) -> Result<Artifact, PackageError> {
+pub(crate) fn hash(folder: &Path, file: &str) -> Result<Artifact, PackageError> {
     let path = folder.join(file);
     let mut source = File::open(&path).map_err(PackageError::io(&path))?;
     let (mut blake3, mut sha256) = (blake3::Hasher::new(), Sha256::new());

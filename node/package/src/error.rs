@@ -7,7 +7,7 @@ use fieldmark_blobs::BlobError;
 use fieldmark_protocol::manifest::{MANIFEST_FILE, ManifestError};
 use fieldmark_supervisor::{InferError, StartError};
 
-use super::values::ValueError;
+use crate::values::ValueError;
 
 /// A package that is not in order.
 #[derive(Debug, thiserror::Error)]
@@ -116,14 +116,14 @@ pub enum PackageError {
 }
 
 impl PackageError {
-    pub(super) fn manifest(folder: &Path) -> impl Fn(ManifestError) -> Self {
+    pub(crate) fn manifest(folder: &Path) -> impl Fn(ManifestError) -> Self {
         move |source| Self::Manifest {
             path: folder.to_owned(),
             source,
         }
     }
 
-    pub(super) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self {
         move |source| Self::Io {
             path: path.to_owned(),
             source,
