@@ -50,6 +50,7 @@ const NET: &str = "fieldmark-net";
 const BLOBS: &str = "fieldmark-blobs";
 const PACKAGE: &str = "fieldmark-package";
 const PAGES: &str = "fieldmark-pages";
+const TENSORS: &str = "fieldmark-tensors";
 const TABLES: &str = "fieldmark-tables";
 const CLI: &str = "fieldmark-cli";
 const SIMULATIONS: &str = "fieldmark-simulations";
@@ -64,7 +65,7 @@ const BELOW_CORE: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL];
 const BELOW_ROOMS: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL, ROCKS, CORE, DATA];
 
 /// The node's rooms.
-const ROOMS: &[&str] = &[SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES];
+const ROOMS: &[&str] = &[TENSORS, SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES];
 
 /// Every package of the workspace. One that is not built yet is no violation; one that is not listed is.
 const LAYERS: &[Layer] = &[
@@ -77,10 +78,15 @@ const LAYERS: &[Layer] = &[
     layer(LAUNCHER, "fl/runner/launcher", &[]),
     layer(CORE, "node/core", &[BELOW_CORE]),
     layer(DATA, "node/data", &[&[PROTO, PROTOCOL, FL]]),
+    layer(TENSORS, "node/tensors", &[&[PROTO, PROTOCOL]]),
     layer(SUPERVISOR, "node/supervisor", &[BELOW_ROOMS]),
     layer(NET, "node/net", &[BELOW_ROOMS]),
     layer(BLOBS, "node/blobs", &[BELOW_ROOMS, &[NET]]),
-    layer(PACKAGE, "node/package", &[BELOW_ROOMS, &[SUPERVISOR, BLOBS]]),
+    layer(
+        PACKAGE,
+        "node/package",
+        &[BELOW_ROOMS, &[TENSORS, SUPERVISOR, BLOBS]],
+    ),
     layer(PAGES, "node/pages", &[BELOW_ROOMS]),
     layer(TABLES, "node/tables", &[]),
     layer(NODE, "node", &[BELOW_ROOMS, ROOMS]),

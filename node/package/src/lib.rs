@@ -10,7 +10,6 @@ mod error;
 mod files;
 mod pickle;
 mod trial;
-pub mod values;
 
 use std::path::{Path, PathBuf};
 
@@ -21,6 +20,7 @@ use fieldmark_protocol::release::{Artifact, Release};
 use fieldmark_supervisor::{SupervisorConfig, Tensor};
 
 pub use error::PackageError;
+pub use fieldmark_tensors::values;
 pub use trial::Trial;
 
 /// The runtime that this version's runner executes.

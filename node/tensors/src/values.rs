@@ -1,8 +1,10 @@
 //! Tensors as JSON: nested arrays by input name, and the tensor objects of the Open Inference Protocol.
 
+use fieldmark_proto::v1::Tensor;
 use fieldmark_protocol::release::TensorSpec;
-use fieldmark_supervisor::Tensor;
 use serde_json::{Value, json};
+
+pub use crate::shape::fits;
 
 /// Most values of one tensor.
 pub const VALUES_MAX: usize = 1 << 26;
@@ -202,12 +204,6 @@ pub fn to_protocol(tensor: &Tensor) -> Result<Value, ValueError> {
             .collect(),
     };
     Ok(json!({ "name": tensor.name, "datatype": tensor.datatype, "shape": tensor.shape, "data": data }))
-}
-
-/// Whether a shape is one that the stated shape allows; -1 stands for any size.
-#[must_use]
-pub fn fits(stated: &[i64], found: &[i64]) -> bool {
-    stated.len() == found.len() && stated.iter().zip(found).all(|(s, f)| *s == -1 || s == f)
 }
 
 fn check_shape(spec: &TensorSpec, tensor: Tensor) -> Result<Tensor, ValueError> {

@@ -1,0 +1,477 @@
+//! An inference request out of its JSON.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::data::{Collector, Level};
+use crate::{Datatype, Elements, Parameter, Parameters, element_count};
+
+/// Most inputs, and most requested outputs, of one request.
+pub const TENSORS_MAX: usize = 256;
+/// Most parameters in one list.
+pub const PARAMETERS_MAX: usize = 64;
+/// Longest name, id and text of a parameter, in bytes.
+pub const NAME_BYTES_MAX: usize = 1024;
+
+/// A request that is not one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct RequestError(String);
+
+/// A request for an inference.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct InferRequest {
+    /// Chosen by the caller and sent back; empty for none.
+    pub id: String,
+    /// Parameters of the request.
+    pub parameters: Parameters,
+    /// The inputs, in the order given.
+    pub inputs: Vec<InputTensor>,
+    /// The outputs wanted; empty for all.
+    pub outputs: Vec<RequestedOutput>,
+}
+
+/// An input.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputTensor {
+    /// Its name.
+    pub name: String,
+    /// What its elements are.
+    pub datatype: Datatype,
+    /// Sizes, outermost first.
+    pub shape: Vec<i64>,
+    /// Where the elements are.
+    pub source: Source,
+}
+
+/// Where the elements of an input are.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Source {
+    /// In the JSON; as many as the shape says.
+    Json(Elements),
+    /// So many bytes after the JSON, in the order of the inputs.
+    Binary(usize),
+}
+
+/// An output that is wanted.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RequestedOutput {
+    /// Its name.
+    pub name: String,
+    /// Whether as binary data; as the request says for all outputs, if not said.
+    pub binary_data: Option<bool>,
+    /// How many of the highest scores are wanted as classes instead of the scores; 0 for the scores.
+    pub classification: u64,
+}
+
+/// Reads a request.
+///
+/// # Errors
+/// [`RequestError`] saying where, what is wrong and what is expected.
+pub fn parse_request(json: &[u8]) -> Result<InferRequest, RequestError> {
+    let unordered = Cell::new(false);
+    let parsed = parse(
+        json,
+        Whole {
+            datatypes: &[],
+            unordered: &unordered,
+        },
+    );
+    if !unordered.get() {
+        return parsed.map_err(refused);
+    }
+    let heads: Heads = serde_json::from_slice(json).map_err(refused)?;
+    let datatypes: Vec<Option<Datatype>> = heads
+        .inputs
+        .iter()
+        .map(|head| head.datatype.as_deref().and_then(Datatype::parse))
+        .collect();
+    let seed = Whole {
+        datatypes: &datatypes,
+        unordered: &unordered,
+    };
+    parse(json, seed).map_err(refused)
+}
+
+fn parse<'a>(json: &'a [u8], seed: Whole<'a>) -> Result<InferRequest, serde_json::Error> {
+    let mut deserializer = serde_json::Deserializer::from_slice(json);
+    let request = seed.deserialize(&mut deserializer)?;
+    deserializer.end()?;
+    Ok(request)
+}
+
+fn refused(error: serde_json::Error) -> RequestError {
+    RequestError(format!("the request cannot be read: {error}"))
+}
+
+/// What is needed of each input before its data can be read.
+#[derive(Deserialize)]
+struct Heads {
+    #[serde(default)]
+    inputs: Vec<Head>,
+}
+
+#[derive(Deserialize)]
+struct Head {
+    datatype: Option<String>,
+}
+
+/// A text of bounded length.
+struct Name(&'static str);
+
+impl<'de> DeserializeSeed<'de> for Name {
+    type Value = String;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<String, D::Error> {
+        let what = self.0;
+        let text = String::deserialize(deserializer)?;
+        if text.len() > NAME_BYTES_MAX {
+            return Err(D::Error::custom(format_args!(
+                "{what} is longer than {NAME_BYTES_MAX} bytes"
+            )));
+        }
+        Ok(text)
+    }
+}
+
+/// A list of bounded length, of what a seed makes by position.
+struct List<F> {
+    what: &'static str,
+    seed: F,
+}
+
+impl<'de, F, S> DeserializeSeed<'de> for List<F>
+where
+    F: FnMut(usize) -> S,
+    S: DeserializeSeed<'de>,
+{
+    type Value = Vec<S::Value>;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'de, F, S> Visitor<'de> for List<F>
+where
+    F: FnMut(usize) -> S,
+    S: DeserializeSeed<'de>,
+{
+    type Value = Vec<S::Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an array of {}", self.what)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut items: A) -> Result<Self::Value, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element_seed((self.seed)(list.len()))? {
+            if list.len() == TENSORS_MAX {
+                let what = self.what;
+                return Err(A::Error::custom(format_args!("more than {TENSORS_MAX} {what}")));
+            }
+            list.push(item);
+        }
+        Ok(list)
+    }
+}
+
+fn once<'de, A: MapAccess<'de>, T>(
+    map: &mut A,
+    member: &str,
+    slot: &mut Option<T>,
+    seed: impl DeserializeSeed<'de, Value = T>,
+) -> Result<(), A::Error> {
+    if slot.is_some() {
+        return Err(A::Error::custom(format_args!("'{member}' is given twice")));
+    }
+    *slot = Some(map.next_value_seed(seed)?);
+    Ok(())
+}
+
+/// The request.
+struct Whole<'a> {
+    /// Datatypes of the inputs, where they had to be found out first.
+    datatypes: &'a [Option<Datatype>],
+    /// Set when an input's data stands before its datatype.
+    unordered: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for Whole<'_> {
+    type Value = InferRequest;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<InferRequest, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Whole<'_> {
+    type Value = InferRequest;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object with 'inputs'")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InferRequest, A::Error> {
+        let (mut id, mut parameters, mut inputs, mut outputs) = (None, None, None, None);
+        while let Some(member) = map.next_key::<Member>()? {
+            match member {
+                Member::Id => once(&mut map, "id", &mut id, Name("'id'"))?,
+                Member::Parameters => once(&mut map, "parameters", &mut parameters, Listed)?,
+                Member::Inputs => {
+                    let seed = |index: usize| Input {
+                        known: self.datatypes.get(index).copied().flatten(),
+                        unordered: self.unordered,
+                    };
+                    once(&mut map, "inputs", &mut inputs, List { what: "inputs", seed })?;
+                }
+                Member::Outputs => {
+                    let seed = |_| Output;
+                    once(
+                        &mut map,
+                        "outputs",
+                        &mut outputs,
+                        List {
+                            what: "outputs",
+                            seed,
+                        },
+                    )?;
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let inputs = inputs.ok_or_else(|| A::Error::missing_field("inputs"))?;
+        Ok(InferRequest {
+            id: id.unwrap_or_default(),
+            parameters: parameters.unwrap_or_default(),
+            inputs,
+            outputs: outputs.unwrap_or_default(),
+        })
+    }
+}
+
+/// Names of members of requests, inputs and outputs.
+#[derive(Deserialize, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum Member {
+    Id,
+    Parameters,
+    Inputs,
+    Outputs,
+    Name,
+    Datatype,
+    Shape,
+    Data,
+    #[serde(other)]
+    Other,
+}
+
+/// Parameters of bounded number, none named twice.
+struct Listed;
+
+impl<'de> DeserializeSeed<'de> for Listed {
+    type Value = Parameters;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parameters, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Listed {
+    type Value = Parameters;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of parameters")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Parameters, A::Error> {
+        let mut parameters = Parameters::new();
+        while let Some(name) = map.next_key_seed(Name("a parameter's name"))? {
+            let value: Parameter = map.next_value()?;
+            if let Parameter::Text(text) = &value
+                && text.len() > NAME_BYTES_MAX
+            {
+                let message = format_args!("a parameter is longer than {NAME_BYTES_MAX} bytes");
+                return Err(A::Error::custom(message));
+            }
+            if parameters.len() == PARAMETERS_MAX {
+                return Err(A::Error::custom(format_args!(
+                    "more than {PARAMETERS_MAX} parameters"
+                )));
+            }
+            if parameters.insert(name, value).is_some() {
+                return Err(A::Error::custom("a parameter is given twice"));
+            }
+        }
+        Ok(parameters)
+    }
+}
+
+/// An input.
+struct Input<'a> {
+    known: Option<Datatype>,
+    unordered: &'a Cell<bool>,
+}
+
+impl<'de> DeserializeSeed<'de> for Input<'_> {
+    type Value = InputTensor;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<InputTensor, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+/// A datatype by name.
+struct Named;
+
+impl<'de> DeserializeSeed<'de> for Named {
+    type Value = Datatype;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Datatype, D::Error> {
+        let name = Name("'datatype'").deserialize(deserializer)?;
+        Datatype::parse(&name).ok_or_else(|| {
+            let known = Datatype::ALL.map(Datatype::name).join(", ");
+            let shown: String = name.chars().take(40).collect();
+            D::Error::custom(format_args!("'{shown}' is no datatype; {known} are"))
+        })
+    }
+}
+
+impl<'de> Visitor<'de> for Input<'_> {
+    type Value = InputTensor;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an input: an object with 'name', 'datatype', 'shape' and 'data'")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InputTensor, A::Error> {
+        let (mut name, mut datatype, mut shape, mut parameters) = (None, None, None, None);
+        let mut collector: Option<Collector> = None;
+        while let Some(member) = map.next_key::<Member>()? {
+            match member {
+                Member::Name => once(&mut map, "name", &mut name, Name("'name'"))?,
+                Member::Datatype => once(&mut map, "datatype", &mut datatype, Named)?,
+                Member::Shape => {
+                    let seed = |_| std::marker::PhantomData::<i64>;
+                    once(&mut map, "shape", &mut shape, List { what: "sizes", seed })?;
+                }
+                Member::Parameters => once(&mut map, "parameters", &mut parameters, Listed)?,
+                Member::Data => {
+                    let Some(datatype) = datatype.or(self.known) else {
+                        self.unordered.set(true);
+                        map.next_value::<IgnoredAny>()?;
+                        continue;
+                    };
+                    if collector.is_some() {
+                        return Err(A::Error::custom("'data' is given twice"));
+                    }
+                    let expected = shape.as_deref().and_then(|shape| element_count(shape).ok());
+                    let mut filling = Collector::new(datatype, expected);
+                    map.next_value_seed(Level {
+                        collector: &mut filling,
+                        depth: 0,
+                    })?;
+                    collector = Some(filling);
+                }
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let missing = |member| A::Error::missing_field(member);
+        let name = name.ok_or_else(|| missing("name"))?;
+        let datatype = datatype.ok_or_else(|| missing("datatype"))?;
+        let shape = shape.ok_or_else(|| missing("shape"))?;
+        let source = source(
+            &name,
+            &shape,
+            collector,
+            &parameters.unwrap_or_default(),
+            self.unordered,
+        )?;
+        Ok(InputTensor {
+            name,
+            datatype,
+            shape,
+            source,
+        })
+    }
+}
+
+/// Where an input's elements are, from what was given.
+fn source<E: Error>(
+    name: &str,
+    shape: &[i64],
+    collector: Option<Collector>,
+    parameters: &Parameters,
+    unordered: &Cell<bool>,
+) -> Result<Source, E> {
+    let shown: String = name.chars().take(80).collect();
+    let wrong = |problem: &dyn fmt::Display| E::custom(format_args!("input '{shown}' {problem}"));
+    if parameters.contains_key("shared_memory_region") {
+        return Err(wrong(
+            &"asks for shared memory of the client, which is not offered; send the data",
+        ));
+    }
+    let expected = element_count(shape).map_err(|error| wrong(&error))?;
+    let binary = parameters.get("binary_data_size");
+    match (collector, binary) {
+        (Some(collector), None) => {
+            let elements = collector.finish(shape, expected);
+            elements.map(Source::Json).map_err(|error| wrong(&error))
+        }
+        (None, Some(bytes)) => {
+            let bytes = bytes.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
+            let bytes = bytes.ok_or_else(|| wrong(&"has a binary_data_size that is no number of bytes"))?;
+            Ok(Source::Binary(bytes))
+        }
+        (Some(_), Some(_)) => Err(wrong(&"has both data and binary_data_size")),
+        // The data was passed over and is read the next time.
+        (None, None) if unordered.get() => Ok(Source::Binary(0)),
+        (None, None) => Err(wrong(&"has no data")),
+    }
+}
+
+/// A requested output.
+struct Output;
+
+impl<'de> DeserializeSeed<'de> for Output {
+    type Value = RequestedOutput;
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<RequestedOutput, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Output {
+    type Value = RequestedOutput;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a requested output: an object with 'name'")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<RequestedOutput, A::Error> {
+        let (mut name, mut parameters) = (None, None);
+        while let Some(member) = map.next_key::<Member>()? {
+            match member {
+                Member::Name => once(&mut map, "name", &mut name, Name("'name'"))?,
+                Member::Parameters => once(&mut map, "parameters", &mut parameters, Listed)?,
+                _ => drop(map.next_value::<IgnoredAny>()?),
+            }
+        }
+        let name = name.ok_or_else(|| A::Error::missing_field("name"))?;
+        let parameters: Parameters = parameters.unwrap_or_default();
+        if parameters.contains_key("shared_memory_region") {
+            let message = "a requested output asks for shared memory of the client, which is not offered";
+            return Err(A::Error::custom(message));
+        }
+        let wrong = |what| A::Error::custom(format_args!("{what} of a requested output cannot be read"));
+        let binary_data = match parameters.get("binary_data") {
+            None => None,
+            Some(value) => Some(value.as_bool().ok_or_else(|| wrong("binary_data"))?),
+        };
+        let classification = match parameters.get("classification") {
+            None => 0,
+            Some(value) => value.as_u64().ok_or_else(|| wrong("classification"))?,
+        };
+        Ok(RequestedOutput {
+            name,
+            binary_data,
+            classification,
+        })
+    }
+}
