@@ -20,6 +20,7 @@ pub mod bradley_terry;
 pub mod budget;
 pub mod corrupt;
 pub mod coverage;
+pub mod drift;
 pub mod interval;
 pub mod jobs;
 pub mod mechanism;

@@ -1,0 +1,222 @@
+//! The reference file of a release (`drift.json`): how features were distributed when it was made.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use super::Calibration;
+
+/// Most features of a reference.
+pub const FEATURES_MAX: usize = 128;
+/// Most bins of a feature.
+pub const BINS_MAX: usize = 64;
+/// Bins that a [`Collector`] makes: deciles.
+const BINS: usize = 10;
+/// Values of a feature that a [`Collector`] keeps; of later rows only these many first ones shape the bins.
+const VALUES_MAX: usize = 100_000;
+
+/// A reference file that cannot be used.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum ReferenceError {
+    /// Not JSON of this shape.
+    #[error("the reference cannot be read: {0}")]
+    Syntax(#[from] serde_json::Error),
+    /// A feature that makes no sense.
+    #[error("feature '{name}': {detail}")]
+    Feature {
+        /// The feature.
+        name: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// Too many or no features.
+    #[error("a reference has 1 to {FEATURES_MAX} features, this one {0}")]
+    Count(usize),
+    /// Calibration bins that do not match.
+    #[error("calibration: {0}")]
+    Calibration(String),
+}
+
+/// How one feature was distributed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Distribution {
+    /// What is measured, for example `image.mean` or `confidence`.
+    pub name: String,
+    /// Borders between bins, strictly ascending; a value on a border belongs above it.
+    pub edges: Vec<f64>,
+    /// Rows in each bin: one more than edges.
+    pub counts: Vec<u64>,
+}
+
+impl Distribution {
+    /// The bin of a value; nothing for a value that is no finite number.
+    #[must_use]
+    pub fn bin(&self, value: f64) -> Option<usize> {
+        value
+            .is_finite()
+            .then(|| self.edges.partition_point(|edge| *edge <= value))
+    }
+
+    fn check(&self) -> Result<(), ReferenceError> {
+        let fail = |detail: &str| {
+            Err(ReferenceError::Feature {
+                name: self.name.chars().take(128).collect(),
+                detail: detail.to_owned(),
+            })
+        };
+        if self.name.is_empty() || self.name.len() > 128 || self.name.chars().any(char::is_control) {
+            return fail("a name has 1 to 128 bytes and no control characters");
+        }
+        if self.counts.len() != self.edges.len() + 1 || !(2..=BINS_MAX).contains(&self.counts.len()) {
+            return fail("it needs 2 to 64 counts, one more than edges");
+        }
+        let ascending = self.edges.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
+        if !ascending || self.edges.iter().any(|edge| !edge.is_finite()) {
+            return fail("edges are finite and strictly ascending");
+        }
+        let total = self.counts.iter().try_fold(0u64, |sum, count| sum.checked_add(*count));
+        if !total.is_some_and(|total| (1..1 << 53).contains(&total)) {
+            return fail("counts add up to between 1 and 2^53");
+        }
+        Ok(())
+    }
+}
+
+/// All features of a release, and how well its confidence was calibrated, where that is known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reference {
+    /// The features, names unique.
+    pub features: Vec<Distribution>,
+    /// Right answers by confidence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<Calibration>,
+}
+
+impl Reference {
+    /// Reads and checks a reference file.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] naming the feature.
+    pub fn parse(text: &str) -> Result<Self, ReferenceError> {
+        let reference: Self = serde_json::from_str(text)?;
+        if reference.features.is_empty() || reference.features.len() > FEATURES_MAX {
+            return Err(ReferenceError::Count(reference.features.len()));
+        }
+        let mut names = std::collections::BTreeSet::new();
+        for feature in &reference.features {
+            feature.check()?;
+            if !names.insert(&feature.name) {
+                return Err(ReferenceError::Feature {
+                    name: feature.name.clone(),
+                    detail: "it is listed twice".to_owned(),
+                });
+            }
+        }
+        if let Some(calibration) = &reference.calibration {
+            calibration.check().map_err(ReferenceError::Calibration)?;
+        }
+        Ok(reference)
+    }
+}
+
+/// Makes a reference from the rows of an author's data.
+#[derive(Debug, Clone)]
+pub struct Collector {
+    names: Vec<String>,
+    values: Vec<Vec<f64>>,
+}
+
+impl Collector {
+    /// For features of these names, at most [`FEATURES_MAX`].
+    #[must_use]
+    pub fn new(names: Vec<String>) -> Self {
+        let values = vec![Vec::new(); names.len()];
+        Self { names, values }
+    }
+
+    /// Takes one row: a value for each feature, in order. Values that are no numbers are left out.
+    pub fn add(&mut self, row: &[f64]) {
+        for (values, value) in self.values.iter_mut().zip(row) {
+            if value.is_finite() && values.len() < VALUES_MAX {
+                values.push(*value);
+            }
+        }
+    }
+
+    /// The distributions, binned at deciles; features that never vary are left out, because nothing could be
+    /// told from them.
+    #[must_use]
+    pub fn finish(self, calibration: Option<Calibration>) -> Reference {
+        let binned = self.names.into_iter().zip(self.values);
+        Reference {
+            features: binned.filter_map(|(name, values)| distribution(name, values)).collect(),
+            calibration,
+        }
+    }
+}
+
+fn distribution(name: String, mut values: Vec<f64>) -> Option<Distribution> {
+    values.sort_by(f64::total_cmp);
+    let least = *values.first()?;
+    let at = |part: usize| values.get(values.len() * part / BINS).copied();
+    let mut edges: Vec<f64> = (1..BINS).filter_map(at).filter(|edge| *edge > least).collect();
+    edges.dedup();
+    if edges.is_empty() {
+        // More than nine tenths are the least value: one border above it.
+        edges.push(values.iter().copied().find(|value| *value > least)?);
+    }
+    let mut found = Distribution {
+        name,
+        counts: vec![0; edges.len() + 1],
+        edges,
+    };
+    for value in &values {
+        let bin = found.bin(*value)?;
+        *found.counts.get_mut(bin)? += 1;
+    }
+    Some(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_become_deciles_and_survive_the_file() {
+        let mut collector = Collector::new(vec!["x".into(), "constant".into(), "rare".into()]);
+        for at in 0..1000 {
+            collector.add(&[f64::from(at), 4.0, if at == 7 { 1.0 } else { 0.0 }]);
+        }
+        let reference = collector.finish(None);
+        let names: Vec<_> = reference.features.iter().map(|f| f.name.as_str()).collect();
+        assert_eq!(names, ["x", "rare"]);
+        assert_eq!(reference.features[0].counts, vec![100; 10]);
+        assert_eq!(reference.features[1].counts, vec![999, 1]);
+        let text = serde_json::to_string(&reference).unwrap();
+        assert_eq!(Reference::parse(&text).unwrap(), reference);
+    }
+
+    #[test]
+    fn nonsense_is_refused_by_name() {
+        for (text, sign) in [
+            (r#"{"features": []}"#, "1 to 128"),
+            (r#"{"features": [{"name": "x", "edges": [1], "counts": [1]}]}"#, "one more"),
+            (r#"{"features": [{"name": "x", "edges": [2, 1], "counts": [1, 1, 1]}]}"#, "ascending"),
+            (r#"{"features": [{"name": "x", "edges": [1], "counts": [0, 0]}]}"#, "add up"),
+            (
+                r#"{"features": [{"name": "x", "edges": [1], "counts": [1, 18446744073709551615]}]}"#,
+                "add up",
+            ),
+            (r#"{"features": 1}"#, "cannot be read"),
+            (
+                r#"{"features": [{"name": "x", "edges": [1], "counts": [1, 1]}, {"name": "x", "edges": [1], "counts": [1, 1]}]}"#,
+                "twice",
+            ),
+        ] {
+            let error = Reference::parse(text).unwrap_err().to_string();
+            assert!(error.contains(sign), "{error}");
+        }
+    }
+}
