@@ -12,12 +12,11 @@
 pub mod calibration;
 pub mod comparison;
 pub mod reference;
-
 pub mod watch;
 
 pub use calibration::{Calibration, CalibrationFinding};
-pub use reference::{Collector, Distribution, Reference, ReferenceError};
 pub use comparison::Finding;
+pub use reference::{Collector, Distribution, Reference, ReferenceError};
 pub use watch::Watch;
 
 /// Probability of a false alarm among all features of a release at one look, split among them evenly.
