@@ -32,9 +32,15 @@ impl Calibration {
         if !(0.0..=1.0).contains(&confidence) {
             return;
         }
-        let bins = self.counts.iter_mut().zip(&mut self.right).zip(&mut self.confidence);
+        let bins = self
+            .counts
+            .iter_mut()
+            .zip(&mut self.right)
+            .zip(&mut self.confidence);
         let border = |bin: usize| (bin + 1) as f64 / BINS as f64;
-        let found = bins.enumerate().find(|(bin, _)| confidence < border(*bin) || bin + 1 == BINS);
+        let found = bins
+            .enumerate()
+            .find(|(bin, _)| confidence < border(*bin) || bin + 1 == BINS);
         if let Some((_, ((count, rights), sum))) = found {
             *count += 1;
             *rights += u64::from(right);
@@ -45,7 +51,9 @@ impl Calibration {
     /// Answers in all bins.
     #[must_use]
     pub fn total(&self) -> u64 {
-        self.counts.iter().fold(0, |sum, count| sum.saturating_add(*count))
+        self.counts
+            .iter()
+            .fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     pub(super) fn check(&self) -> Result<(), String> {
@@ -68,7 +76,9 @@ impl Calibration {
     #[must_use]
     pub fn error(&self) -> f64 {
         let total = self.total().max(1) as f64;
-        self.bins().map(|(_, right, sum)| (right - sum).abs() / total).sum()
+        self.bins()
+            .map(|(_, right, sum)| (right - sum).abs() / total)
+            .sum()
     }
 }
 
@@ -103,7 +113,9 @@ pub fn compare(live: &Calibration, reference: Option<&Calibration>) -> Calibrati
     let squares: Vec<f64> = match reference {
         Some(reference) => {
             let pairs = live.bins().zip(reference.bins());
-            pairs.filter_map(|(live, known)| two_proportions(live, known)).collect()
+            pairs
+                .filter_map(|(live, known)| two_proportions(live, known))
+                .collect()
         }
         None => live.bins().filter_map(against_confidence).collect(),
     };

@@ -71,11 +71,17 @@ impl Distribution {
         if self.counts.len() != self.edges.len() + 1 || !(2..=BINS_MAX).contains(&self.counts.len()) {
             return fail("it needs 2 to 64 counts, one more than edges");
         }
-        let ascending = self.edges.windows(2).all(|pair| matches!(pair, [low, high] if low < high));
+        let ascending = self
+            .edges
+            .windows(2)
+            .all(|pair| matches!(pair, [low, high] if low < high));
         if !ascending || self.edges.iter().any(|edge| !edge.is_finite()) {
             return fail("edges are finite and strictly ascending");
         }
-        let total = self.counts.iter().try_fold(0u64, |sum, count| sum.checked_add(*count));
+        let total = self
+            .counts
+            .iter()
+            .try_fold(0u64, |sum, count| sum.checked_add(*count));
         if !total.is_some_and(|total| (1..1 << 53).contains(&total)) {
             return fail("counts add up to between 1 and 2^53");
         }
@@ -151,7 +157,9 @@ impl Collector {
     pub fn finish(self, calibration: Option<Calibration>) -> Reference {
         let binned = self.names.into_iter().zip(self.values);
         Reference {
-            features: binned.filter_map(|(name, values)| distribution(name, values)).collect(),
+            features: binned
+                .filter_map(|(name, values)| distribution(name, values))
+                .collect(),
             calibration,
         }
     }
@@ -202,9 +210,18 @@ mod tests {
     fn nonsense_is_refused_by_name() {
         for (text, sign) in [
             (r#"{"features": []}"#, "1 to 128"),
-            (r#"{"features": [{"name": "x", "edges": [1], "counts": [1]}]}"#, "one more"),
-            (r#"{"features": [{"name": "x", "edges": [2, 1], "counts": [1, 1, 1]}]}"#, "ascending"),
-            (r#"{"features": [{"name": "x", "edges": [1], "counts": [0, 0]}]}"#, "add up"),
+            (
+                r#"{"features": [{"name": "x", "edges": [1], "counts": [1]}]}"#,
+                "one more",
+            ),
+            (
+                r#"{"features": [{"name": "x", "edges": [2, 1], "counts": [1, 1, 1]}]}"#,
+                "ascending",
+            ),
+            (
+                r#"{"features": [{"name": "x", "edges": [1], "counts": [0, 0]}]}"#,
+                "add up",
+            ),
             (
                 r#"{"features": [{"name": "x", "edges": [1], "counts": [1, 18446744073709551615]}]}"#,
                 "add up",

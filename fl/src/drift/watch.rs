@@ -30,7 +30,11 @@ impl Block {
     fn new(reference: &Reference) -> Self {
         Self {
             rows: 0,
-            counts: reference.features.iter().map(|f| vec![0; f.counts.len()]).collect(),
+            counts: reference
+                .features
+                .iter()
+                .map(|f| vec![0; f.counts.len()])
+                .collect(),
             not_finite: vec![0; reference.features.len()],
         }
     }
@@ -69,7 +73,11 @@ impl Watch {
             let bins = block.counts.get_mut(at);
             match (feature.bin(*value), bins) {
                 (Some(bin), Some(bins)) => bins.get_mut(bin).into_iter().for_each(|count| *count += 1),
-                _ => block.not_finite.get_mut(at).into_iter().for_each(|count| *count += 1),
+                _ => block
+                    .not_finite
+                    .get_mut(at)
+                    .into_iter()
+                    .for_each(|count| *count += 1),
             }
         }
     }
