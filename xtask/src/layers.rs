@@ -50,6 +50,7 @@ const NET: &str = "fieldmark-net";
 const BLOBS: &str = "fieldmark-blobs";
 const PACKAGE: &str = "fieldmark-package";
 const PAGES: &str = "fieldmark-pages";
+const SERVING: &str = "fieldmark-serving";
 const TENSORS: &str = "fieldmark-tensors";
 const TABLES: &str = "fieldmark-tables";
 const CLI: &str = "fieldmark-cli";
@@ -65,7 +66,7 @@ const BELOW_CORE: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL];
 const BELOW_ROOMS: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL, ROCKS, CORE, DATA];
 
 /// The node's rooms.
-const ROOMS: &[&str] = &[TENSORS, SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES];
+const ROOMS: &[&str] = &[SERVING, TENSORS, SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES];
 
 /// Every package of the workspace. One that is not built yet is no violation; one that is not listed is.
 const LAYERS: &[Layer] = &[
@@ -79,6 +80,7 @@ const LAYERS: &[Layer] = &[
     layer(CORE, "node/core", &[BELOW_CORE]),
     layer(DATA, "node/data", &[&[PROTO, PROTOCOL, FL]]),
     layer(TENSORS, "node/tensors", &[&[PROTO, PROTOCOL]]),
+    layer(SERVING, "node/serving", &[&[TENSORS, SUPERVISOR]]),
     layer(SUPERVISOR, "node/supervisor", &[BELOW_ROOMS]),
     layer(NET, "node/net", &[BELOW_ROOMS]),
     layer(BLOBS, "node/blobs", &[BELOW_ROOMS, &[NET]]),

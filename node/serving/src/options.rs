@@ -1,0 +1,98 @@
+//! What a server allows, and whom.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{Failure, Repository};
+
+/// Bytes that one permit of the memory of all bodies stands for.
+const PERMIT_BYTES: usize = 4096;
+
+/// What a server allows, and whom.
+#[derive(Debug, Clone)]
+pub struct ServerOptions {
+    /// Token that every request must bring (`Authorization: Bearer`), but for whether the server is live and
+    /// ready. Default: none is needed.
+    pub token: Option<String>,
+    /// Whether `Host` must name this machine, which keeps web pages out whose name was rebound to it. Default:
+    /// yes; for servers that other machines reach, no.
+    pub local_only: bool,
+    /// Whether models may be loaded and unloaded by request. Default: yes.
+    pub control: bool,
+    /// Longest request. Default: 64 MiB.
+    pub body_bytes_max: usize,
+    /// Memory for the bodies of all requests at once. Default: 1 GiB; at most 16 TiB.
+    pub bodies_bytes_max: usize,
+    /// Longest time for a request's body to arrive. Default: 60 s.
+    pub body_timeout: Duration,
+    /// Connections at a time; the next waits. Default: 1,024.
+    pub connections_max: usize,
+    /// Longest wait for a request's head, and so for the next request on an idle connection. Default: 60 s.
+    pub head_timeout: Duration,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            token: None,
+            local_only: true,
+            control: true,
+            body_bytes_max: 64 << 20,
+            bodies_bytes_max: 1 << 30,
+            body_timeout: Duration::from_secs(60),
+            connections_max: 1024,
+            head_timeout: Duration::from_secs(60),
+        }
+    }
+}
+
+/// What every handler works with.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared {
+    pub(crate) repository: Repository,
+    pub(crate) options: Arc<ServerOptions>,
+    bodies: Arc<Semaphore>,
+}
+
+impl Shared {
+    pub(crate) fn new(repository: Repository, options: ServerOptions) -> Self {
+        let permits = options
+            .bodies_bytes_max
+            .div_ceil(PERMIT_BYTES)
+            .min(Semaphore::MAX_PERMITS);
+        Self {
+            repository,
+            options: Arc::new(options),
+            bodies: Arc::new(Semaphore::new(permits)),
+        }
+    }
+
+    /// Memory for a body, given back when what is returned is dropped.
+    ///
+    /// # Errors
+    /// If other bodies take all of it.
+    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
+        Arc::clone(&self.bodies)
+            .try_acquire_many_owned(permits)
+            .map_err(|_| {
+                let message = "other requests take all memory that this server gives to their bodies";
+                Failure::unavailable(message, Duration::from_secs(1))
+            })
+    }
+
+    /// Whether models may be loaded and unloaded.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind forbidden.
+    pub(crate) fn controlled(&self) -> Result<(), Failure> {
+        if self.options.control {
+            return Ok(());
+        }
+        let message = "models of this server are loaded and unloaded by its owner alone; give it a token to do so \
+                       from elsewhere";
+        Err(Failure::new(crate::Kind::Forbidden, message))
+    }
+}

@@ -1,0 +1,338 @@
+//! The models that are served: which versions are loaded, and how one takes another's place.
+//!
+//! A request takes a [`Lease`] on a loaded version before anything of it is read, and holds it until it is
+//! answered. A version that is replaced or unloaded gets no new leases, is drained until its last lease is
+//! given back, and only then ended: no request fails because of a swap.
+
+mod lease;
+mod loading;
+mod snapshot;
+mod version;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use crate::request::{Answer, Request, arrange, check_wanted, select};
+use crate::{Answered, Catalog, Failure, Kind, Observer, Servable};
+pub use lease::Lease;
+pub(crate) use lease::Loaded;
+pub use snapshot::{ReplicaSnapshot, Snapshot, VersionSnapshot};
+
+/// When a server that is stopping is worth another try: by then another one may have taken its place.
+const STOPPING_PAUSE: Duration = Duration::from_secs(5);
+
+/// What a repository works with.
+#[derive(Clone, Default)]
+pub struct RepositoryOptions {
+    /// Where models come from that are loaded by name; without one, nothing can be loaded that way.
+    pub catalog: Option<Arc<dyn Catalog>>,
+    /// Told of every answered request.
+    pub observer: Option<Arc<dyn Observer>>,
+}
+
+impl fmt::Debug for RepositoryOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RepositoryOptions")
+            .field("catalog", &self.catalog.is_some())
+            .field("observer", &self.observer.is_some())
+            .finish()
+    }
+}
+
+/// The models that are served. Clones are the same repository.
+#[derive(Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    options: RepositoryOptions,
+    models: RwLock<BTreeMap<String, BTreeMap<String, Entry>>>,
+    /// One change of a model at a time.
+    changes: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    stopping: AtomicBool,
+}
+
+/// A version, loaded or not.
+struct Entry {
+    loaded: Option<Arc<Loaded>>,
+    state: State,
+    reason: String,
+}
+
+/// What a version is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum State {
+    /// Its runners are being started.
+    Loading,
+    /// It can be asked.
+    Ready,
+    /// Its last requests are being answered.
+    Unloading,
+    /// It is not loaded.
+    Unavailable,
+}
+
+impl State {
+    /// The protocol's word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Loading => "LOADING",
+            Self::Ready => "READY",
+            Self::Unloading => "UNLOADING",
+            Self::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+/// A line of the index.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// The model.
+    pub name: String,
+    /// Its version; empty for a model that is known and not loaded.
+    pub version: String,
+    /// What it is doing.
+    pub state: &'static str,
+    /// Why, where there is something to say.
+    pub reason: String,
+}
+
+impl fmt::Debug for Repository {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Repository")
+            .field("index", &self.index())
+            .finish()
+    }
+}
+
+impl Repository {
+    /// A repository without models.
+    #[must_use]
+    pub fn new(options: RepositoryOptions) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                options,
+                models: RwLock::default(),
+                changes: Mutex::default(),
+                stopping: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// The right to ask a model, in the version named or the newest.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind not found, or unavailable while it is loaded or the server stops.
+    pub fn lease(&self, name: &str, version: Option<&str>) -> Result<Lease, Failure> {
+        if self.is_stopping() {
+            return Err(Failure::unavailable("the server is stopping", STOPPING_PAUSE));
+        }
+        let models = self.read();
+        let loaded = find(&models, name, version.filter(|version| !version.is_empty()))?;
+        Ok(Lease::new(loaded))
+    }
+
+    /// Runs one request. The lease is held until the answer is there.
+    ///
+    /// # Errors
+    /// [`Failure`] of any kind.
+    pub async fn infer(&self, lease: &Lease, request: Request, arrived: Instant) -> Result<Answer, Failure> {
+        let outcome = self.run(lease, request, arrived).await;
+        if let Err(failure) = &outcome {
+            lease.loaded().statistics.failed(failure.kind, arrived.elapsed());
+        }
+        outcome
+    }
+
+    async fn run(&self, lease: &Lease, request: Request, arrived: Instant) -> Result<Answer, Failure> {
+        let loaded = lease.loaded();
+        let servable = &loaded.servable;
+        check_wanted(servable, &request.outputs)?;
+        let inputs = arrange(servable, request.inputs)?;
+        let seen = self.inner.options.observer.as_ref().map(|_| inputs.clone());
+        let limit = time_left(servable, &request.parameters, arrived);
+        let waiting = loaded.pool.submit(inputs)?;
+        let ran = match tokio::time::timeout(limit, waiting).await {
+            Ok(Ok(reply)) => reply?,
+            Ok(Err(_)) => return Err(Failure::unavailable("the model was unloaded", STOPPING_PAUSE)),
+            Err(_) => {
+                let title = servable.title();
+                let waited = limit.as_secs_f32();
+                let message =
+                    format!("release {title}: no answer after {waited} s; requests wait, or it hangs");
+                return Err(Failure::new(Kind::TimedOut, message));
+            }
+        };
+        let latency = arrived.elapsed();
+        let mut answer = Answer {
+            model: servable.name.clone(),
+            version: servable.version.clone(),
+            id: request.id,
+            parameters: fieldmark_tensors::Parameters::new(),
+            outputs: Vec::new(),
+        };
+        if let (Some(observer), Some(inputs)) = (&self.inner.options.observer, seen) {
+            answer.parameters = observer.answered(&Answered {
+                model: &answer.model,
+                version: &answer.version,
+                id: &answer.id,
+                inputs: &inputs,
+                outputs: &ran.outputs,
+                latency,
+            });
+        }
+        answer.outputs = select(servable, ran.outputs, &request.outputs)?;
+        loaded.statistics.answered(ran.rows, latency, ran.timing);
+        Ok(answer)
+    }
+
+    /// Every model and version, the newest last.
+    #[must_use]
+    pub fn index(&self) -> Vec<Listed> {
+        let mut listed = Vec::new();
+        for (name, versions) in self.read().iter() {
+            for (version, entry) in version::in_order(versions) {
+                listed.push(Listed {
+                    name: name.clone(),
+                    version: version.clone(),
+                    state: entry.state.word(),
+                    reason: entry.reason.clone(),
+                });
+            }
+        }
+        let known = self.inner.options.catalog.as_ref().map(|catalog| catalog.names());
+        for name in known.unwrap_or_default() {
+            if !listed.iter().any(|line| line.name == name) {
+                listed.push(Listed {
+                    name,
+                    version: String::new(),
+                    state: State::Unavailable.word(),
+                    reason: String::new(),
+                });
+            }
+        }
+        listed
+    }
+
+    /// Whether every model that was loaded can be asked, and the server does not stop.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        let models = self.read();
+        let entries = models.values().flat_map(BTreeMap::values);
+        let mut staying = entries.filter(|entry| entry.state != State::Unloading);
+        !self.is_stopping() && staying.all(|entry| entry.state == State::Ready && is_healthy(entry))
+    }
+
+    /// Whether one model can be asked.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind not found.
+    pub fn is_model_ready(&self, name: &str, version: Option<&str>) -> Result<bool, Failure> {
+        match self.lease(name, version) {
+            Ok(lease) => Ok(lease.loaded().pool.is_healthy()),
+            Err(failure) if failure.kind == Kind::NotFound => Err(failure),
+            Err(_) => Ok(false),
+        }
+    }
+
+    /// The versions of a model that can be asked, the newest last, and what one of them is.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind not found.
+    pub fn describe(
+        &self,
+        name: &str,
+        version: Option<&str>,
+    ) -> Result<(Vec<String>, Arc<Servable>), Failure> {
+        let models = self.read();
+        let version = version.filter(|version| !version.is_empty());
+        let servable = Arc::clone(&find(&models, name, version)?.servable);
+        let versions = models.get(name).map(version::in_order).unwrap_or_default();
+        let ready = versions.into_iter().filter(|(_, entry)| entry.loaded.is_some());
+        Ok((ready.map(|(version, _)| version.clone()).collect(), servable))
+    }
+
+    /// Whether the server is stopping.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.inner.stopping.load(Ordering::Acquire)
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, BTreeMap<String, BTreeMap<String, Entry>>> {
+        self.inner.models.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, BTreeMap<String, BTreeMap<String, Entry>>> {
+        self.inner.models.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn is_healthy(entry: &Entry) -> bool {
+    entry
+        .loaded
+        .as_ref()
+        .is_some_and(|loaded| loaded.pool.is_healthy())
+}
+
+/// A loaded version of a model.
+fn find(
+    models: &BTreeMap<String, BTreeMap<String, Entry>>,
+    name: &str,
+    version: Option<&str>,
+) -> Result<Arc<Loaded>, Failure> {
+    let shown = |text: &str| {
+        text.chars()
+            .filter(|c| !c.is_control())
+            .take(80)
+            .collect::<String>()
+    };
+    let Some(versions) = models.get(name) else {
+        return Err(Failure::not_found(format!(
+            "there is no model '{}' here",
+            shown(name)
+        )));
+    };
+    let entry = match version {
+        Some(version) => versions.get(version).ok_or_else(|| {
+            let message = format!("model '{}' has no version '{}' here", shown(name), shown(version));
+            Failure::not_found(message)
+        })?,
+        None => version::newest(versions).ok_or_else(|| {
+            let message = format!("model '{}' is not loaded", shown(name));
+            Failure::not_found(message)
+        })?,
+    };
+    match (&entry.loaded, entry.state) {
+        (Some(loaded), _) => Ok(Arc::clone(loaded)),
+        (None, State::Loading) => {
+            let message = format!("model '{}' is being loaded", shown(name));
+            Err(Failure::unavailable(message, Duration::from_secs(1)))
+        }
+        (None, _) => Err(Failure::not_found(format!(
+            "model '{}' is not loaded{}{}",
+            shown(name),
+            if entry.reason.is_empty() { "" } else { ": " },
+            entry.reason
+        ))),
+    }
+}
+
+/// How long a request may still take: the model's limit, or what the request's parameter `timeout` says in
+/// microseconds, if that is less.
+fn time_left(servable: &Servable, parameters: &fieldmark_tensors::Parameters, arrived: Instant) -> Duration {
+    let asked = parameters
+        .get("timeout")
+        .and_then(fieldmark_tensors::Parameter::as_u64);
+    let asked = asked.filter(|micros| *micros > 0).map(Duration::from_micros);
+    let limit = servable.options.request_timeout;
+    let limit = asked.map_or(limit, |asked| asked.min(limit));
+    limit.saturating_sub(arrived.elapsed())
+}

@@ -1,0 +1,222 @@
+//! Loading, swapping and unloading.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::{Entry, Loaded, PoisonError, Repository, State};
+use crate::{Failure, Servable};
+
+/// Beyond the longest request, how long a version may take to drain.
+const DRAIN_EXTRA: Duration = Duration::from_secs(5);
+
+impl Repository {
+    /// Loads a version beside those that are there. One of the same version is replaced once this one can be
+    /// asked, and drained.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be loaded; what was served before is served on.
+    pub async fn load(&self, servable: Servable) -> Result<(), Failure> {
+        let turn = self.turn(&servable.name);
+        let _turn = turn.lock().await;
+        self.put(servable).await
+    }
+
+    /// Loads a version, and retires every other one of its model once this one can be asked.
+    ///
+    /// # Errors
+    /// [`Failure`] if it cannot be loaded; what was served before is served on.
+    pub async fn swap(&self, servable: Servable) -> Result<(), Failure> {
+        let turn = self.turn(&servable.name);
+        let _turn = turn.lock().await;
+        let (name, version) = (servable.name.clone(), servable.version.clone());
+        self.put(servable).await?;
+        self.retire(&name, &[version]);
+        Ok(())
+    }
+
+    /// Loads what the catalog offers of a model now, and retires what it no longer offers.
+    ///
+    /// # Errors
+    /// [`Failure`] if there is no catalog, the model is not in it, or a version cannot be loaded; what was
+    /// served before is served on.
+    pub async fn reload(&self, name: &str) -> Result<(), Failure> {
+        let Some(catalog) = self.inner.options.catalog.clone() else {
+            let message = "this server loads what it was started with, nothing by name";
+            return Err(Failure::invalid(message));
+        };
+        let turn = self.turn(name);
+        let _turn = turn.lock().await;
+        let offered = catalog.offer(name).await?;
+        let versions: Vec<String> = offered.iter().map(|servable| servable.version.clone()).collect();
+        for servable in offered {
+            self.put(servable).await?;
+        }
+        self.retire(name, &versions);
+        Ok(())
+    }
+
+    /// Takes a model away. Requests that were begun are answered.
+    ///
+    /// # Errors
+    /// [`Failure`] of kind not found.
+    pub async fn unload(&self, name: &str) -> Result<(), Failure> {
+        let turn = self.turn(name);
+        let _turn = turn.lock().await;
+        if !self.read().contains_key(name) {
+            let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
+            return Err(Failure::not_found(format!("there is no model '{shown}' here")));
+        }
+        self.retire(name, &[]);
+        Ok(())
+    }
+
+    /// Refuses new requests, answers those that were begun, and ends every runner. Returns once they are gone.
+    pub async fn stop(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+        let mut loaded = Vec::new();
+        for entry in self
+            .write()
+            .values_mut()
+            .flat_map(|versions| versions.values_mut())
+        {
+            entry.state = State::Unloading;
+            loaded.extend(entry.loaded.take());
+        }
+        let drains = loaded.iter().map(|loaded| loaded.drain(drain_time(loaded)));
+        futures::future::join_all(drains).await;
+        self.write().clear();
+    }
+
+    /// Refuses new requests from now on, while those begun are answered.
+    pub fn refuse_new(&self) {
+        self.inner.stopping.store(true, Ordering::Release);
+    }
+
+    /// The right to change one model.
+    fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+        let mut changes = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
+        changes.retain(|_, turn| Arc::strong_count(turn) > 1);
+        Arc::clone(changes.entry(name.to_owned()).or_default())
+    }
+
+    /// Starts a version and puts it in its place.
+    async fn put(&self, servable: Servable) -> Result<(), Failure> {
+        let (name, version) = (servable.name.clone(), servable.version.clone());
+        {
+            let mut models = self.write();
+            let entry = models.entry(name.clone()).or_default().entry(version.clone());
+            let entry = entry.or_insert_with(|| Entry {
+                loaded: None,
+                state: State::Loading,
+                reason: String::new(),
+            });
+            if entry.loaded.is_none() {
+                entry.state = State::Loading;
+            }
+        }
+        tracing::info!(model = name, version, "loading");
+        let started = Box::pin(Loaded::start(servable)).await;
+        match self.install(&name, &version, started)? {
+            Installed::Alone => {}
+            Installed::Instead(old) => {
+                tokio::spawn(async move { old.drain(drain_time(&old)).await });
+            }
+            Installed::TooLate(loaded) => {
+                loaded.drain(Duration::ZERO).await;
+                return Err(Failure::unavailable(
+                    "the server is stopping",
+                    super::STOPPING_PAUSE,
+                ));
+            }
+        }
+        tracing::info!(model = name, version, "ready");
+        Ok(())
+    }
+
+    /// Puts a version that was started, or was not, into its place.
+    fn install(
+        &self,
+        name: &str,
+        version: &str,
+        started: Result<Arc<Loaded>, Failure>,
+    ) -> Result<Installed, Failure> {
+        let mut models = self.write();
+        let entry = models
+            .get_mut(name)
+            .and_then(|versions| versions.get_mut(version));
+        match (entry, started) {
+            (Some(entry), Ok(loaded)) => {
+                entry.state = State::Ready;
+                entry.reason.clear();
+                Ok(entry
+                    .loaded
+                    .replace(loaded)
+                    .map_or(Installed::Alone, Installed::Instead))
+            }
+            // The server stopped meanwhile.
+            (None, Ok(loaded)) => Ok(Installed::TooLate(loaded)),
+            (entry, Err(failure)) => {
+                tracing::warn!(model = name, version, %failure, "not loaded");
+                if let Some(entry) = entry {
+                    if entry.loaded.is_none() {
+                        entry.state = State::Unavailable;
+                    }
+                    entry.reason.clone_from(&failure.message);
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Takes away every version of a model but those named, and drains them in the background.
+    fn retire(&self, name: &str, keep: &[String]) {
+        let mut models = self.write();
+        let Some(versions) = models.get_mut(name) else {
+            return;
+        };
+        for (version, entry) in versions.iter_mut().filter(|(version, _)| !keep.contains(version)) {
+            entry.state = State::Unloading;
+            let (repository, name, version) = (self.clone(), name.to_owned(), version.clone());
+            let loaded = entry.loaded.take();
+            tokio::spawn(async move {
+                if let Some(loaded) = loaded {
+                    loaded.drain(drain_time(&loaded)).await;
+                }
+                repository.forget(&name, &version);
+            });
+        }
+    }
+
+    /// Drops a version that was retired, unless it was loaded again.
+    fn forget(&self, name: &str, version: &str) {
+        let mut models = self.write();
+        let Some(versions) = models.get_mut(name) else {
+            return;
+        };
+        if versions
+            .get(version)
+            .is_some_and(|entry| entry.state == State::Unloading)
+        {
+            versions.remove(version);
+        }
+        if versions.is_empty() {
+            models.remove(name);
+        }
+        tracing::info!(model = name, version, "unloaded");
+    }
+}
+
+/// How a version that was started came into its place.
+enum Installed {
+    /// There was none of that version.
+    Alone,
+    /// Another one was there, which is to be drained.
+    Instead(Arc<Loaded>),
+    /// There is no place for it any more.
+    TooLate(Arc<Loaded>),
+}
+
+fn drain_time(loaded: &Loaded) -> Duration {
+    loaded.servable.options.request_timeout + DRAIN_EXTRA
+}
