@@ -1,10 +1,6 @@
 //! A server over real runner processes: what its clients see, honest and hostile.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that panics is a test that fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 mod grpc;
 mod hostile;
