@@ -13,6 +13,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let descriptors = protox::compile(&schemas, ["."])?;
     prost_build::Config::new()
         .btree_map(["."])
+        // Elements of tensors are passed on without being copied.
+        .bytes([".fieldmark.v1.Tensor"])
         .compile_fds(descriptors)?;
     Ok(())
 }

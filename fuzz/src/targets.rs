@@ -122,9 +122,15 @@ pub const TARGETS: &[Target] = &[
     ),
     named(
         "runner-frame",
-        "a runner's response in its frame",
+        "a runner's response in its frame, and its outputs in shared memory",
         frames::runner,
         frames::runners,
+    ),
+    named(
+        "runner-request",
+        "a request in its frame, as a runner reads it",
+        frames::supervisor,
+        frames::supervisors,
     ),
     named(
         "rpc-frame",

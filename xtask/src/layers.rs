@@ -41,6 +41,7 @@ const LEDGER: &str = "fieldmark-ledger";
 const ROCKS: &str = "fieldmark-ledger-rocks";
 const FL: &str = "fieldmark-fl";
 const RUNNER: &str = "fieldmark-runner";
+const SANDBOX: &str = "fieldmark-sandbox";
 const LAUNCHER: &str = "fieldmark-launcher";
 const NODE: &str = "fieldmark-node";
 const CORE: &str = "fieldmark-node-core";
@@ -75,7 +76,8 @@ const LAYERS: &[Layer] = &[
     layer(LEDGER, "ledger", &[&[PROTO, PROTOCOL]]),
     layer(ROCKS, "ledger/rocks", &[&[PROTO, PROTOCOL, LEDGER]]),
     layer(FL, "fl", &[&[PROTO, PROTOCOL]]),
-    layer(RUNNER, "fl/runner", &[&[PROTO, PROTOCOL, FL]]),
+    layer(SANDBOX, "fl/runner/sandbox", &[&[PROTO]]),
+    layer(RUNNER, "fl/runner", &[&[PROTO, PROTOCOL, FL, SANDBOX]]),
     layer(LAUNCHER, "fl/runner/launcher", &[]),
     layer(CORE, "node/core", &[BELOW_CORE]),
     layer(DATA, "node/data", &[&[PROTO, PROTOCOL, FL]]),
@@ -93,7 +95,7 @@ const LAYERS: &[Layer] = &[
     layer(TABLES, "node/tables", &[]),
     layer(NODE, "node", &[BELOW_ROOMS, ROOMS]),
     layer(SIMULATIONS, "simulations", &[BELOW_CORE, &[CORE, TABLES]]),
-    layer(FUZZ, "fuzz", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS]]),
+    layer(FUZZ, "fuzz", &[BELOW_ROOMS, ROOMS, &[NODE, SANDBOX, SIMULATIONS]]),
     layer(CLI, "cli", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS]]),
     layer(TESTS, "tests", &[BELOW_ROOMS, ROOMS, &[NODE, SIMULATIONS, CLI]]),
     layer(XTASK, "xtask", &[&[TESTS]]),
@@ -155,7 +157,7 @@ const BANS: &[Ban] = &[
     },
     // Fuzz targets are linked with the shells, whose decoders they call without a socket.
     Ban {
-        scope: Scope::Only(&[SIMULATIONS, DATA, RUNNER, LAUNCHER, PAGES]),
+        scope: Scope::Only(&[SIMULATIONS, DATA, SANDBOX, RUNNER, LAUNCHER, PAGES]),
         crates: &["libp2p", "quinn", "librocksdb-sys"],
         why: "only the node's shells speak to the network and the store",
     },

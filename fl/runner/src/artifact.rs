@@ -1,52 +1,34 @@
-//! Reads the artifact off the socket and turns it into a module, or says why it is none.
+//! Turns the artifact's bytes into a module, or says why it is none.
 
-use crate::failure::Failure;
-use fieldmark_proto::v1::RunnerFailureCode::{self, Artifact};
-use std::io::{self, Cursor, Read};
-use tch::CModule;
+use crate::thrown;
+use fieldmark_sandbox::Failure;
+use fieldmark_sandbox::FailureCode::{self, Artifact};
+use std::io::{Cursor, Read};
+use tch::{CModule, Device};
 
 /// A zip archive's first local header.
 const ZIP: &[u8] = b"PK\x03\x04";
 
-/// Loads the TorchScript archive that `artifact` yields. Reads it to the end in any case, so that the
-/// supervisor is never left writing.
-pub(crate) fn load(mut artifact: impl Read) -> Result<CModule, Failure> {
-    let outcome = parse(&mut artifact);
-    io::copy(&mut artifact, &mut io::sink()).map_err(|error| {
-        Failure::new(
-            RunnerFailureCode::Protocol,
-            format!("receiving the artifact: {error}"),
-        )
-    })?;
-    outcome
-}
-
-fn parse(artifact: &mut impl Read) -> Result<CModule, Failure> {
+/// Loads the TorchScript archive that `artifact` yields, onto `device`.
+pub(crate) fn load(artifact: &mut dyn Read, device: Device) -> Result<CModule, Failure> {
     let mut start = Vec::with_capacity(ZIP.len());
     artifact
-        .by_ref()
         .take(4)
         .read_to_end(&mut start)
-        .map_err(|error| {
-            Failure::new(
-                RunnerFailureCode::Protocol,
-                format!("receiving the artifact: {error}"),
-            )
-        })?;
+        .map_err(|error| Failure::new(FailureCode::Protocol, format!("receiving the artifact: {error}")))?;
     if start != ZIP {
         return Err(Failure::new(Artifact, describe(&start)));
     }
-    let mut module = CModule::load_data(&mut Cursor::new(start).chain(artifact)).map_err(|error| {
-        let failure = Failure::torch(Artifact, &error);
+    let mut archive = Cursor::new(start).chain(artifact);
+    let mut module = CModule::load_data_on_device(&mut archive, device).map_err(|error| {
+        let failure = thrown(Artifact, &error);
         let message = match failure.code {
             Artifact => format!("the archive is not a TorchScript module: {}", failure.message),
             _ => failure.message,
         };
         Failure::new(failure.code, message)
     })?;
-    module
-        .f_set_eval()
-        .map_err(|error| Failure::torch(Artifact, &error))?;
+    module.f_set_eval().map_err(|error| thrown(Artifact, &error))?;
     Ok(module)
 }
 
@@ -73,7 +55,7 @@ mod tests {
             (&b"\x80\x02}q"[..], "pickle"),
             (&b"hello world"[..], "68 65 6c 6c"),
         ] {
-            let failure = load(Cursor::new(bytes)).unwrap_err();
+            let failure = load(&mut Cursor::new(bytes), Device::Cpu).unwrap_err();
             assert_eq!(failure.code, Artifact);
             assert!(failure.message.contains(sign), "{}", failure.message);
         }
@@ -82,7 +64,11 @@ mod tests {
     #[test]
     fn an_archive_without_a_module_is_named() {
         // An empty zip archive behind a local header's signature.
-        let failure = load(Cursor::new(b"PK\x03\x04 and nothing that follows".as_slice())).unwrap_err();
+        let failure = load(
+            &mut b"PK\x03\x04 and nothing that follows".as_slice(),
+            Device::Cpu,
+        )
+        .unwrap_err();
         assert_eq!(failure.code, Artifact);
     }
 }

@@ -1,94 +1,64 @@
 //! A loaded release: inputs in by name, `forward`, outputs out by name.
 
-use crate::failure::Failure;
 use crate::tensor::{from_torch, to_torch};
-use crate::texts;
-use fieldmark_proto::v1::{RunnerFailureCode, Tensor};
-use std::collections::BTreeMap;
-use tch::{CModule, IValue};
+use crate::{texts, thrown};
+use fieldmark_sandbox::{Content, Failure, FailureCode, Input, Model, OUTPUTS_MAX, Outputs, in_order};
+use std::time::{Duration, Instant};
+use tch::{CModule, Device, IValue};
 
-/// Most outputs of one request.
-const OUTPUTS_MAX: usize = 256;
-/// Bytes kept free in a response for names, shapes and field tags of one output.
-const OVERHEAD_BYTES: usize = 512;
+/// Longest name of an output that a model chooses itself.
+const NAME_BYTES_MAX: usize = 256;
 
 /// One release, ready to run.
 #[derive(Debug)]
-pub(crate) struct Model {
+pub(crate) struct TorchModel {
     module: CModule,
     input_names: Vec<String>,
     output_names: Vec<String>,
+    device: Device,
 }
 
-impl Model {
+impl Model for TorchModel {
+    fn run(&mut self, inputs: &[Input<'_>], outputs: &mut Outputs<'_>) -> Result<Duration, Failure> {
+        let _guard = tch::no_grad_guard();
+        let arguments = in_order(&self.input_names, inputs)?
+            .into_iter()
+            .map(|input| argument(input, self.device))
+            .collect::<Result<Vec<_>, Failure>>()?;
+        let started = Instant::now();
+        let result = self
+            .module
+            .forward_is(&arguments)
+            .map_err(|error| thrown(FailureCode::Model, &error))?;
+        if let Device::Cuda(number) = self.device {
+            // The call only queues the work; what failed is told here.
+            tch::Cuda::synchronize(i64::try_from(number).unwrap_or(0));
+        }
+        let forward = started.elapsed();
+        for (name, value) in self.name(result)? {
+            match value {
+                Output::Tensor(tensor) => from_torch(name, &tensor, outputs)?,
+                Output::Texts(given) => texts::from_list(name, given, outputs)?,
+            }
+        }
+        Ok(forward)
+    }
+}
+
+impl TorchModel {
     /// Empty names mean: inputs as they come, outputs numbered.
-    pub(crate) fn new(module: CModule, input_names: Vec<String>, output_names: Vec<String>) -> Self {
+    pub(crate) fn new(
+        module: CModule,
+        input_names: Vec<String>,
+        output_names: Vec<String>,
+        device: Device,
+    ) -> Self {
         Self {
             module,
             input_names,
             output_names,
+            device,
         }
-    }
-
-    /// Runs `forward` once. All outputs together stay below `bytes_max`.
-    pub(crate) fn run(&self, inputs: Vec<Tensor>, bytes_max: usize) -> Result<Vec<Tensor>, Failure> {
-        let _guard = tch::no_grad_guard();
-        let arguments = self
-            .in_order(inputs)?
-            .iter()
-            .map(argument)
-            .collect::<Result<Vec<_>, Failure>>()?;
-        let result = self
-            .module
-            .forward_is(&arguments)
-            .map_err(|error| Failure::torch(RunnerFailureCode::Model, &error))?;
-        self.collect(result, bytes_max)
-    }
-
-    fn in_order(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, Failure> {
-        if self.input_names.is_empty() {
-            return Ok(inputs);
-        }
-        let mut given = BTreeMap::new();
-        for input in inputs {
-            if let Some(twice) = given.insert(input.name.clone(), input) {
-                return Err(Failure::input(format!("input {:?} is given twice", twice.name)));
-            }
-        }
-        let ordered = self
-            .input_names
-            .iter()
-            .map(|name| {
-                given
-                    .remove(name)
-                    .ok_or_else(|| Failure::input(format!("input {name:?} is missing")))
-            })
-            .collect::<Result<Vec<_>, _>>()?;
-        match given.into_keys().next() {
-            Some(name) => {
-                let known = self.input_names.join(", ");
-                Err(Failure::input(format!(
-                    "the model has no input {name:?}, only {known}"
-                )))
-            }
-            None => Ok(ordered),
-        }
-    }
-
-    fn collect(&self, result: IValue, bytes_max: usize) -> Result<Vec<Tensor>, Failure> {
-        let named = self.name(result)?;
-        let mut bytes_left = bytes_max;
-        let mut outputs = Vec::with_capacity(named.len());
-        for (name, value) in named {
-            bytes_left = bytes_left.saturating_sub(OVERHEAD_BYTES + name.len());
-            let output = match value {
-                Output::Tensor(tensor) => from_torch(name, &tensor, bytes_left)?,
-                Output::Texts(given) => texts::from_list(name, given, bytes_left)?,
-            };
-            bytes_left = bytes_left.saturating_sub(texts::bytes(&output));
-            outputs.push(output);
-        }
-        Ok(outputs)
     }
 
     fn name(&self, result: IValue) -> Result<Vec<(String, Output)>, Failure> {
@@ -127,7 +97,7 @@ fn by_key(entries: Vec<(IValue, IValue)>) -> Result<Vec<(String, Output)>, Failu
     entries
         .into_iter()
         .map(|(key, value)| match key {
-            IValue::String(name) if name.len() <= OVERHEAD_BYTES => Ok((name, output(value)?)),
+            IValue::String(name) if name.len() <= NAME_BYTES_MAX => Ok((name, output(value)?)),
             _ => Err(Failure::output(
                 "the model returned a dictionary whose keys are no short names",
             )),
@@ -136,11 +106,11 @@ fn by_key(entries: Vec<(IValue, IValue)>) -> Result<Vec<(String, Output)>, Failu
 }
 
 /// What `forward` is given: a tensor, or a list of texts.
-fn argument(input: &Tensor) -> Result<IValue, Failure> {
-    if input.datatype == texts::DATATYPE {
-        return Ok(IValue::StringList(texts::to_list(input)?));
+fn argument(input: &Input<'_>, device: Device) -> Result<IValue, Failure> {
+    match &input.content {
+        Content::Texts(texts) => Ok(IValue::StringList(texts::to_list(input, texts)?)),
+        Content::Dense(dense) => Ok(IValue::Tensor(to_torch(input, dense, device)?)),
     }
-    Ok(IValue::Tensor(to_torch(input)?))
 }
 
 /// One output of `forward`.
@@ -163,18 +133,20 @@ fn output(value: IValue) -> Result<Output, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::{Device, Kind};
+    use fieldmark_proto::v1::Tensor;
+    use fieldmark_sandbox::testing;
+    use tch::Kind;
 
-    fn doubling(input_names: &[&str], output_names: &[&str]) -> Model {
+    fn doubling(input_names: &[&str], output_names: &[&str]) -> TorchModel {
         let example = tch::Tensor::f_zeros([2], (Kind::Float, Device::Cpu)).unwrap();
         let mut double = |inputs: &[tch::Tensor]| vec![&inputs[0] * 2.0];
         let module = CModule::create_by_tracing("Double", "forward", &[example], &mut double).unwrap();
         let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
-        Model::new(module, own(input_names), own(output_names))
+        TorchModel::new(module, own(input_names), own(output_names), Device::Cpu)
     }
 
     fn ones(name: &str) -> Tensor {
-        let data = [1.0_f32, 1.0]
+        let data: Vec<u8> = [1.0_f32, 1.0]
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect();
@@ -182,45 +154,33 @@ mod tests {
             name: name.into(),
             datatype: "FP32".into(),
             shape: vec![2],
-            data,
-            texts: Vec::new(),
+            data: data.into(),
+            ..Tensor::default()
         }
+    }
+
+    fn run(mut model: TorchModel, inputs: &[Tensor], bytes_max: usize) -> Result<Vec<Tensor>, Failure> {
+        testing::run(&mut model, inputs, bytes_max)
     }
 
     #[test]
     fn names_are_matched_and_given() {
-        let outputs = doubling(&["x"], &["y"]).run(vec![ones("x")], 1 << 20).unwrap();
+        let outputs = run(doubling(&["x"], &["y"]), &[ones("x")], 1 << 20).unwrap();
         assert_eq!(outputs[0].name, "y");
         assert_eq!(outputs[0].data[..4], 2.0_f32.to_le_bytes());
-        assert_eq!(
-            doubling(&[], &[]).run(vec![ones("any")], 1 << 20).unwrap()[0].name,
-            "output_0"
-        );
-    }
-
-    #[test]
-    fn missing_double_and_unknown_inputs_are_named() {
-        let model = doubling(&["x"], &["y"]);
-        for (inputs, sign) in [
-            (vec![], "\"x\" is missing"),
-            (vec![ones("x"), ones("x")], "given twice"),
-            (vec![ones("x"), ones("z")], "no input \"z\""),
-        ] {
-            let failure = model.run(inputs, 1 << 20).unwrap_err();
-            assert_eq!(failure.code, RunnerFailureCode::Input);
-            assert!(failure.message.contains(sign), "{}", failure.message);
-        }
+        let unnamed = run(doubling(&[], &[]), &[ones("any")], 1 << 20).unwrap();
+        assert_eq!(unnamed[0].name, "output_0");
     }
 
     #[test]
     fn an_exception_in_the_model_is_the_models_fault() {
-        let failure = doubling(&[], &[]).run(vec![], 1 << 20).unwrap_err();
-        assert_eq!(failure.code, RunnerFailureCode::Model);
+        let failure = run(doubling(&[], &[]), &[], 1 << 20).unwrap_err();
+        assert_eq!(failure.code, FailureCode::Model);
     }
 
     #[test]
     fn an_output_beyond_the_limit_is_refused() {
-        let failure = doubling(&[], &[]).run(vec![ones("x")], 4).unwrap_err();
-        assert_eq!(failure.code, RunnerFailureCode::Output);
+        let failure = run(doubling(&[], &[]), &[ones("x")], 4).unwrap_err();
+        assert_eq!(failure.code, FailureCode::Output);
     }
 }

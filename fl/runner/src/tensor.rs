@@ -1,185 +1,172 @@
-//! Tensors on the wire to tensors in libtorch and back, with every length checked.
+//! Tensors of the protocol to tensors in libtorch and back.
 //!
-//! Inputs come from a person, outputs from an untrusted model: an output may claim a huge shape with no
-//! memory behind it (an expanded scalar), so sizes are computed and compared before anything is copied.
+//! An input in shared memory is used where it lies. Outputs come from an untrusted model: their sizes are
+//! compared before anything is copied.
+#![expect(
+    unsafe_code,
+    reason = "tensors over shared memory, and filling tensors of libtorch's own"
+)]
 
-use crate::failure::Failure;
-use fieldmark_proto::v1;
+use crate::thrown;
+use fieldmark_sandbox::{Datatype, Dense, Failure, FailureCode, Input, Outputs};
 use tch::{Device, Kind};
 
-/// Most dimensions of a tensor.
-const DIMENSIONS_MAX: usize = 16;
-
-/// Open Inference Protocol name, libtorch kind, bytes per element.
-const DATATYPES: [(&str, Kind, usize); 10] = [
-    ("FP64", Kind::Double, 8),
-    ("FP32", Kind::Float, 4),
-    ("FP16", Kind::Half, 2),
-    ("BF16", Kind::BFloat16, 2),
-    ("INT64", Kind::Int64, 8),
-    ("INT32", Kind::Int, 4),
-    ("INT16", Kind::Int16, 2),
-    ("INT8", Kind::Int8, 1),
-    ("UINT8", Kind::Uint8, 1),
-    ("BOOL", Kind::Bool, 1),
+/// What libtorch's kinds are called in the protocol. libtorch 2.11 has unsigned kinds of 16 bits and more, but
+/// next to no operators for them, and `tch` no names.
+const KINDS: [(Datatype, Kind); 10] = [
+    (Datatype::Fp64, Kind::Double),
+    (Datatype::Fp32, Kind::Float),
+    (Datatype::Fp16, Kind::Half),
+    (Datatype::Bf16, Kind::BFloat16),
+    (Datatype::Int64, Kind::Int64),
+    (Datatype::Int32, Kind::Int),
+    (Datatype::Int16, Kind::Int16),
+    (Datatype::Int8, Kind::Int8),
+    (Datatype::Uint8, Kind::Uint8),
+    (Datatype::Bool, Kind::Bool),
 ];
 
-/// Checks an input and copies it into libtorch.
-pub(crate) fn to_torch(tensor: &v1::Tensor) -> Result<tch::Tensor, Failure> {
-    let name = &tensor.name;
-    let Some((datatype, kind, width)) = DATATYPES
-        .iter()
-        .find(|(datatype, ..)| *datatype == tensor.datatype)
-    else {
-        let known: Vec<&str> = DATATYPES.iter().map(|(datatype, ..)| *datatype).collect();
-        let found = &tensor.datatype;
+/// Hands an input to libtorch, on `device`: without a copy if it lies in shared memory, else with one.
+pub(crate) fn to_torch(input: &Input<'_>, dense: &Dense<'_>, device: Device) -> Result<tch::Tensor, Failure> {
+    let (name, datatype) = (input.name, dense.datatype);
+    let Some((_, kind)) = KINDS.iter().find(|(known, _)| *known == datatype) else {
         return Err(Failure::input(format!(
-            "input {name:?}: datatype {found:?} is none of {}",
-            known.join(", ")
+            "input {name:?}: TorchScript has no {}; use a wider signed datatype",
+            datatype.name()
         )));
     };
-    let shape = &tensor.shape;
-    let expected = bytes_of(shape, *width).ok_or_else(|| {
-        Failure::input(format!(
-            "input {name:?}: shape {shape:?} is negative, too large or has too many dimensions"
-        ))
-    })?;
-    let found = tensor.data.len();
-    if found != expected {
-        return Err(Failure::input(format!(
-            "input {name:?}: shape {shape:?} of {datatype} takes {expected} bytes, {found} given"
-        )));
+    let wrong = |error: tch::TchError| thrown(FailureCode::Input, &error);
+    let tensor = match dense.in_place() {
+        Some(bytes) => over(bytes, input.shape, *kind),
+        None => filled(dense, input.shape, *kind),
+    };
+    match device {
+        Device::Cpu => tensor.map_err(wrong),
+        device => tensor
+            .and_then(|tensor| tensor.f_to_device(device))
+            .map_err(wrong),
     }
-    if *kind == Kind::Bool && tensor.data.iter().any(|byte| *byte > 1) {
-        return Err(Failure::input(format!(
-            "input {name:?}: a BOOL is neither 0 nor 1"
-        )));
-    }
-    tch::Tensor::f_from_data_size(&tensor.data, shape, *kind)
-        .map_err(|error| Failure::torch(v1::RunnerFailureCode::Input, &error))
 }
 
-/// Checks an output and copies it out of libtorch, if it fits in `bytes_left`.
+/// A tensor over bytes that stay mapped for the life of the process.
+fn over(bytes: &[u8], shape: &[i64], kind: Kind) -> Result<tch::Tensor, tch::TchError> {
+    let mut strides = vec![1; shape.len()];
+    for at in (1..shape.len()).rev() {
+        let next = strides
+            .get(at)
+            .zip(shape.get(at))
+            .map(|(stride, extent)| stride * extent.max(&1));
+        if let Some((stride, next)) = strides.get_mut(at - 1).zip(next) {
+            *stride = next;
+        }
+    }
+    // SAFETY: the bytes are as many as shape and kind say (checked with the input), aligned for the kind, and
+    // in shared memory, which is never unmapped.
+    unsafe { tch::Tensor::f_from_blob(bytes.as_ptr(), shape, &strides, kind, Device::Cpu) }
+}
+
+/// A tensor of libtorch's own, with the parts copied into it.
+fn filled(dense: &Dense<'_>, shape: &[i64], kind: Kind) -> Result<tch::Tensor, tch::TchError> {
+    if let [part] = dense.parts() {
+        return tch::Tensor::f_from_data_size(part, shape, kind);
+    }
+    let tensor = tch::Tensor::f_empty(shape, (kind, Device::Cpu))?;
+    let bytes = dense.bytes();
+    let start = tensor.data_ptr().cast::<u8>();
+    if bytes > 0 && !start.is_null() {
+        // SAFETY: a new dense tensor of this shape and kind has exactly these bytes, and nobody else knows it.
+        dense.copy_to(unsafe { std::slice::from_raw_parts_mut(start, bytes) });
+    }
+    Ok(tensor)
+}
+
+/// Checks an output and passes it on.
 pub(crate) fn from_torch(
     name: String,
     tensor: &tch::Tensor,
-    bytes_left: usize,
-) -> Result<v1::Tensor, Failure> {
-    let fault = |error: &tch::TchError| Failure::torch(v1::RunnerFailureCode::Output, error);
-    if !tensor.defined() || tensor.is_sparse() || tensor.is_mkldnn() || tensor.device() != Device::Cpu {
-        return Err(Failure::output(format!(
-            "output {name:?} is not a dense tensor in main memory"
-        )));
+    outputs: &mut Outputs<'_>,
+) -> Result<(), Failure> {
+    let fault = |error: tch::TchError| thrown(FailureCode::Output, &error);
+    if !tensor.defined() || tensor.is_sparse() || tensor.is_mkldnn() {
+        return Err(Failure::output(format!("output {name:?} is not a dense tensor")));
     }
-    let kind = tensor.f_kind().map_err(|error| fault(&error))?;
-    let Some((datatype, _, width)) = DATATYPES.iter().find(|(_, known, _)| *known == kind) else {
+    let kind = tensor.f_kind().map_err(fault)?;
+    let Some((datatype, _)) = KINDS.iter().find(|(_, known)| *known == kind) else {
         return Err(Failure::output(format!(
             "output {name:?} has elements of kind {kind:?}, which has no name"
         )));
     };
-    let shape = tensor.size();
-    let bytes = bytes_of(&shape, *width)
-        .filter(|bytes| *bytes <= bytes_left)
-        .ok_or_else(|| {
-            Failure::output(format!(
-                "output {name:?} of shape {shape:?} exceeds the {bytes_left} bytes left"
-            ))
-        })?;
-    let mut data = vec![0; bytes];
-    if bytes > 0 {
-        tensor
-            .f_copy_data_u8(&mut data, bytes / width)
-            .map_err(|error| fault(&error))?;
-    }
-    Ok(v1::Tensor {
-        name,
-        datatype: (*datatype).to_owned(),
-        shape,
-        data,
-        texts: Vec::new(),
+    outputs.dense(name, *datatype, tensor.size(), |target| {
+        let elements = target.len() / datatype.width();
+        if elements == 0 {
+            return Ok(());
+        }
+        tensor.f_copy_data_u8(target, elements).map_err(fault)
     })
-}
-
-/// Bytes of a dense tensor; `None` for a negative extent, an overflow or too many dimensions.
-fn bytes_of(shape: &[i64], width: usize) -> Option<usize> {
-    if shape.len() > DIMENSIONS_MAX {
-        return None;
-    }
-    let sizes: Vec<usize> = shape
-        .iter()
-        .map(|extent| usize::try_from(*extent).ok())
-        .collect::<Option<_>>()?;
-    // Extents that multiply beyond any memory are refused even if another extent is 0.
-    sizes
-        .iter()
-        .filter(|size| **size > 0)
-        .try_fold(width, |bytes, size| bytes.checked_mul(*size))?;
-    sizes
-        .iter()
-        .try_fold(width, |bytes, size| bytes.checked_mul(*size))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldmark_proto::v1;
+    use fieldmark_sandbox::{Content, bytes_of, testing};
 
     fn input(datatype: &str, shape: &[i64], bytes: usize) -> v1::Tensor {
         v1::Tensor {
             name: "x".into(),
             datatype: datatype.into(),
             shape: shape.into(),
-            data: vec![1; bytes],
-            texts: Vec::new(),
+            data: vec![1; bytes].into(),
+            ..v1::Tensor::default()
         }
+    }
+
+    fn to(tensor: &v1::Tensor) -> Result<tch::Tensor, Failure> {
+        testing::read(std::slice::from_ref(tensor), |inputs| match &inputs[0].content {
+            Content::Dense(dense) => to_torch(&inputs[0], dense, Device::Cpu),
+            Content::Texts(_) => unreachable!("numbers were given"),
+        })
+    }
+
+    fn from(tensor: &tch::Tensor, bytes_max: usize) -> Result<v1::Tensor, Failure> {
+        let mut outputs = Outputs::inline(bytes_max);
+        from_torch("x".into(), tensor, &mut outputs)?;
+        Ok(outputs.finish().remove(0))
     }
 
     #[test]
     fn a_tensor_survives_the_round_trip() {
-        for (datatype, _, width) in DATATYPES {
-            let sent = input(datatype, &[2, 3], 6 * width);
-            let received = from_torch("x".into(), &to_torch(&sent).unwrap(), usize::MAX).unwrap();
-            assert_eq!(received, sent);
+        for (datatype, _) in KINDS {
+            let sent = input(datatype.name(), &[2, 3], 6 * datatype.width());
+            assert_eq!(from(&to(&sent).unwrap(), 1 << 20).unwrap(), sent);
         }
     }
 
     #[test]
     fn a_scalar_and_an_empty_tensor_are_tensors() {
-        assert_eq!(
-            to_torch(&input("FP32", &[], 4)).unwrap().size(),
-            Vec::<i64>::new()
-        );
-        let empty = to_torch(&input("FP32", &[0, 64], 0)).unwrap();
-        assert_eq!(from_torch("x".into(), &empty, 0).unwrap().shape, vec![0, 64]);
+        assert_eq!(to(&input("FP32", &[], 4)).unwrap().size(), Vec::<i64>::new());
+        let empty = to(&input("FP32", &[0, 64], 0)).unwrap();
+        assert_eq!(from(&empty, 1 << 10).unwrap().shape, vec![0, 64]);
     }
 
     #[test]
-    fn lengths_that_do_not_fit_the_shape_are_refused() {
-        for (shape, bytes) in [
-            (&[2_i64, 2][..], 15),
-            (&[2, 2], 17),
-            (&[-1, 64], 256),
-            (&[i64::MAX, i64::MAX], 4),
-            (&[0, i64::MAX, i64::MAX], 0),
-            (&[1; 17], 4),
-        ] {
-            assert!(
-                to_torch(&input("FP32", shape, bytes)).is_err(),
-                "{shape:?} with {bytes} bytes"
-            );
-        }
+    fn memory_of_others_becomes_a_tensor_without_a_copy() {
+        let values: Vec<f32> = (0..6_u8).map(f32::from).collect();
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let tensor = over(&bytes, &[2, 3], Kind::Float).unwrap();
+        assert_eq!(tensor.double_value(&[1, 2]), 5.0);
+        assert_eq!(tensor.data_ptr().cast_const().cast::<u8>(), bytes.as_ptr());
+        assert_eq!(over(&[], &[0, 3], Kind::Float).unwrap().numel(), 0);
     }
 
     #[test]
-    fn an_unknown_datatype_and_an_impossible_boolean_are_refused() {
+    fn a_datatype_that_torchscript_lacks_is_named() {
         assert!(
-            to_torch(&input("UINT16", &[1], 2))
+            to(&input("UINT16", &[1], 2))
                 .unwrap_err()
                 .message
                 .contains("UINT16")
         );
-        let mut odd = input("BOOL", &[1], 1);
-        odd.data = vec![2];
-        assert!(to_torch(&odd).is_err());
     }
 
     #[test]
@@ -187,11 +174,7 @@ mod tests {
         let huge = tch::Tensor::f_zeros([1], (Kind::Float, Device::Cpu))
             .unwrap()
             .expand([1 << 40], false);
-        assert!(
-            from_torch("y".into(), &huge, 1 << 20)
-                .unwrap_err()
-                .message
-                .contains("exceeds")
-        );
+        assert_eq!(bytes_of(&huge.size(), 4), Some(4 << 40));
+        assert!(from(&huge, 1 << 20).unwrap_err().message.contains("exceeds"));
     }
 }

@@ -3,95 +3,66 @@
 //! TorchScript has no tensor of texts: an input of the datatype BYTES becomes a `List[str]`, so it has one
 //! dimension, and its elements are UTF-8 without the character NUL.
 
-use crate::failure::Failure;
-use fieldmark_proto::v1::Tensor;
-
-/// The datatype of texts.
-pub(crate) const DATATYPE: &str = "BYTES";
-/// Bytes on the wire around each text, at most.
-const AROUND: usize = 8;
+use bytes::Bytes;
+use fieldmark_sandbox::{Failure, Input, Outputs};
 
 /// Checks an input of texts.
-pub(crate) fn to_list(tensor: &Tensor) -> Result<Vec<String>, Failure> {
-    let (name, shape) = (&tensor.name, &tensor.shape);
-    let count = tensor.texts.len();
-    let fits = matches!(shape.as_slice(), [size] if usize::try_from(*size) == Ok(count));
-    if !fits || !tensor.data.is_empty() {
+pub(crate) fn to_list(input: &Input<'_>, texts: &[Bytes]) -> Result<Vec<String>, Failure> {
+    let (name, shape, count) = (input.name, input.shape, texts.len());
+    if shape.len() != 1 {
         return Err(Failure::input(format!(
             "input {name:?}: shape {shape:?} with {count} texts; a list of texts has the shape [{count}]"
         )));
     }
-    let text = |(at, bytes): (usize, &Vec<u8>)| match std::str::from_utf8(bytes) {
+    let text = |(at, bytes): (usize, &Bytes)| match std::str::from_utf8(bytes) {
         Ok(text) if !bytes.contains(&0) => Ok(text.to_owned()),
         Ok(_) => Err(Failure::input(format!(
             "input {name:?}: text {at} contains the character NUL"
         ))),
         Err(_) => Err(Failure::input(format!("input {name:?}: text {at} is not UTF-8"))),
     };
-    tensor.texts.iter().enumerate().map(text).collect()
+    texts.iter().enumerate().map(text).collect()
 }
 
-/// An output of texts, if it fits in `bytes_left`.
-pub(crate) fn from_list(name: String, texts: Vec<String>, bytes_left: usize) -> Result<Tensor, Failure> {
-    let bytes: usize = texts.iter().map(|text| text.len() + AROUND).sum();
-    let count = texts.len();
-    let Some(size) = i64::try_from(count).ok().filter(|_| bytes <= bytes_left) else {
-        return Err(Failure::output(format!(
-            "output {name:?} of {count} texts exceeds the {bytes_left} bytes left"
-        )));
-    };
-    Ok(Tensor {
-        name,
-        datatype: DATATYPE.to_owned(),
-        shape: vec![size],
-        data: Vec::new(),
-        texts: texts.into_iter().map(String::into_bytes).collect(),
-    })
-}
-
-/// Bytes that an output's elements take on the wire.
-pub(crate) fn bytes(tensor: &Tensor) -> usize {
-    let texts = tensor.texts.iter().map(|text| text.len() + AROUND);
-    tensor.data.len() + texts.sum::<usize>()
+/// Passes a list of texts on.
+pub(crate) fn from_list(name: String, texts: Vec<String>, outputs: &mut Outputs<'_>) -> Result<(), Failure> {
+    let count = i64::try_from(texts.len()).unwrap_or(i64::MAX);
+    let texts = texts.into_iter().map(String::into_bytes).collect();
+    outputs.texts(name, vec![count], texts)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldmark_sandbox::Content;
 
-    fn given(shape: &[i64], texts: &[&[u8]]) -> Tensor {
-        Tensor {
-            name: "text".into(),
-            datatype: DATATYPE.into(),
-            shape: shape.into(),
-            data: Vec::new(),
-            texts: texts.iter().map(|text| text.to_vec()).collect(),
-        }
+    fn list(shape: &[i64], texts: &[&[u8]]) -> Result<Vec<String>, Failure> {
+        let texts: Vec<Bytes> = texts.iter().map(|text| Bytes::copy_from_slice(text)).collect();
+        let input = Input {
+            name: "text",
+            shape,
+            content: Content::Texts(&texts),
+        };
+        to_list(&input, &texts)
     }
 
     #[test]
     fn texts_survive_the_round_trip() {
-        let sent = given(&[2], &[b"good", "über".as_bytes()]);
-        let list = to_list(&sent).unwrap();
-        assert_eq!(from_list("text".into(), list, 100).unwrap(), sent);
+        let texts = list(&[2], &[b"good", "über".as_bytes()]).unwrap();
+        let mut outputs = Outputs::inline(1 << 20);
+        from_list("text".into(), texts, &mut outputs).unwrap();
+        assert_eq!(outputs.finish()[0].texts, ["good", "über"]);
     }
 
     #[test]
     fn what_is_no_list_of_texts_is_refused() {
-        for (tensor, sign) in [
-            (given(&[3], &[b"a", b"b"]), "[2]"),
-            (given(&[2, 1], &[b"a", b"b"]), "[2]"),
-            (given(&[-1], &[]), "[0]"),
-            (given(&[1], &[&[0xff]]), "not UTF-8"),
-            (given(&[1], &[b"a\0b"]), "NUL"),
+        for (shape, texts, sign) in [
+            (&[2_i64, 1][..], &[&b"a"[..], b"b"][..], "[2]"),
+            (&[1], &[&[0xff]], "not UTF-8"),
+            (&[1], &[b"a\0b"], "NUL"),
         ] {
-            let message = to_list(&tensor).unwrap_err().message;
+            let message = list(shape, texts).unwrap_err().message;
             assert!(message.contains(sign), "{message}");
         }
-    }
-
-    #[test]
-    fn an_output_beyond_the_limit_is_refused() {
-        assert!(from_list("y".into(), vec!["long".into()], 4).is_err());
     }
 }

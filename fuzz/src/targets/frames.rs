@@ -2,7 +2,12 @@
 
 use fieldmark_blobs::BlobHash;
 use fieldmark_net::decoders as net;
-use fieldmark_proto::v1::{RunnerLoaded, RunnerResponse, runner_response};
+use fieldmark_proto::v1::runner_request::Request;
+use fieldmark_proto::v1::{
+    RunnerInfer, RunnerInferred, RunnerLoad, RunnerLoaded, RunnerRequest, RunnerResponse, SharedRange,
+    Tensor, runner_response,
+};
+use fieldmark_supervisor::decoders::{Window, response};
 use prost::Message;
 
 /// Most bytes of a frame here.
@@ -11,16 +16,84 @@ const FRAME_BYTES_MAX: u32 = 1 << 20;
 const BLOB: &[u8] = b"a blob of one group";
 
 pub(super) fn runner(bytes: &[u8]) {
-    let _ = fieldmark_supervisor::decoders::response(bytes, FRAME_BYTES_MAX);
+    thread_local! {
+        static WINDOW: Option<Window> = Window::new().ok();
+    }
+    WINDOW.with(|window| {
+        if let Some(window) = window {
+            let _ = response(bytes, FRAME_BYTES_MAX, window);
+        }
+    });
 }
 
 pub(super) fn runners() -> Vec<Vec<u8>> {
     let response = RunnerResponse {
         response: Some(runner_response::Response::Loaded(RunnerLoaded { load_micros: 7 })),
     };
-    let bytes = response.encode_to_vec();
+    let shared = Tensor {
+        name: "y".to_owned(),
+        datatype: "FP32".to_owned(),
+        shape: vec![2],
+        shared: vec![SharedRange {
+            offset: 4096,
+            bytes: 8,
+        }],
+        ..Tensor::default()
+    };
+    let inferred = RunnerResponse {
+        response: Some(runner_response::Response::Inferred(RunnerInferred {
+            id: 1,
+            outputs: vec![shared],
+            forward_micros: 3,
+        })),
+    };
+    vec![framed(&response), framed(&inferred), vec![0xff; 8]]
+}
+
+/// What the supervisor sends, as a runner reads it.
+pub(super) fn supervisor(bytes: &[u8]) {
+    let limit = usize::try_from(FRAME_BYTES_MAX).unwrap_or(usize::MAX);
+    let _ = fieldmark_sandbox::decoders::request(bytes, limit);
+}
+
+pub(super) fn supervisors() -> Vec<Vec<u8>> {
+    let numbers = Tensor {
+        name: "x".to_owned(),
+        datatype: "FP32".to_owned(),
+        shape: vec![1, 2],
+        data: vec![0; 8].into(),
+        ..Tensor::default()
+    };
+    let texts = Tensor {
+        name: "t".to_owned(),
+        datatype: "BYTES".to_owned(),
+        shape: vec![1],
+        texts: vec![b"text".to_vec().into()],
+        ..Tensor::default()
+    };
+    let infer = RunnerInfer {
+        id: 1,
+        inputs: vec![numbers, texts],
+        output_region: Some(SharedRange { offset: 0, bytes: 64 }),
+    };
+    let load = RunnerLoad {
+        artifact_bytes: 9,
+        input_names: vec!["x".to_owned()],
+        output_names: Vec::new(),
+    };
+    [Request::Infer(infer), Request::Load(load)]
+        .map(|request| {
+            framed(&RunnerRequest {
+                request: Some(request),
+            })
+        })
+        .to_vec()
+}
+
+fn framed(message: &impl Message) -> Vec<u8> {
+    let bytes = message.encode_to_vec();
     let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
-    vec![[length.as_slice(), &bytes].concat(), vec![0xff; 8]]
+    [length.as_slice(), &bytes].concat()
 }
 
 pub(super) fn rpc(bytes: &[u8]) {

@@ -1,11 +1,13 @@
 //! Where the binaries are, what a runner may use, and which release it loads.
 
 use crate::error::ConfigError;
+use crate::{Arena, Limits};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 const LAUNCHER: &str = "fieldmark-launcher";
 const RUNNER: &str = "fieldmark-runner";
+const ONNX_RUNNER: &str = "fieldmark-runner-onnx";
+const PYTHON_RUNNER: &str = "fieldmark-runner-python";
 
 /// Whether a release may run without isolation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,26 +24,18 @@ pub enum Isolation {
 pub struct SupervisorConfig {
     /// The `fieldmark-launcher` binary.
     pub launcher: PathBuf,
-    /// The `fieldmark-runner` binary.
+    /// The `fieldmark-runner` binary, which loads TorchScript.
     pub runner: PathBuf,
+    /// The `fieldmark-runner-onnx` binary, if it is there. Needed by ONNX releases alone.
+    pub onnx_runner: Option<PathBuf>,
+    /// The `fieldmark-runner-python` binary, if it is there. Needed by Python releases alone.
+    pub python_runner: Option<PathBuf>,
     /// Whether isolation is required. Default: [`Isolation::Required`].
     pub isolation: Isolation,
-    /// Most bytes of memory of one runner, libtorch's own 70 MB included. Default: 2 GiB. Enforced by the
-    /// kernel for private memory and by the supervisor, which looks ten times a second, for all of it.
-    pub memory_bytes_max: u64,
-    /// Most seconds of CPU time one process may take over its life. Default: 86,400 (a day). The supervisor
-    /// replaces a process between two requests before it gets there, so only a runaway is killed by it.
-    pub cpu_seconds_max: u64,
-    /// Threads within one operation, 1 to 256. Default: 1, the best choice for small models.
-    pub threads: u32,
-    /// Longest time for one request, counted from when the runner gets it. Default: 30 s.
-    pub request_timeout: Duration,
-    /// Longest time from starting the process to a loaded release. Default: 60 s.
-    pub load_timeout: Duration,
+    /// What a release may use that states no limits of its own.
+    pub limits: Limits,
     /// Longest request and longest response. Default: 64 MiB; at most 4 GiB. Both processes hold it in memory.
     pub frame_bytes_max: u32,
-    /// Requests that may wait for one runner before callers wait for a place. Default: 64; at least 1.
-    pub queue_max: usize,
 }
 
 impl SupervisorConfig {
@@ -49,7 +43,7 @@ impl SupervisorConfig {
     /// one folder deeper, they are looked for there as well.
     ///
     /// # Errors
-    /// If one of the two is not there; the error says where it was looked for.
+    /// If launcher or TorchScript runner is not there; the error says where it was looked for.
     pub fn beside_current_exe() -> Result<Self, ConfigError> {
         let program = std::env::current_exe().map_err(|source| ConfigError::CurrentExe { source })?;
         let mut folders: Vec<&Path> = program.parent().into_iter().collect();
@@ -66,7 +60,7 @@ impl SupervisorConfig {
     /// The binaries in `folder`, and the defaults.
     ///
     /// # Errors
-    /// If one of the two is not there.
+    /// If launcher or TorchScript runner is not there.
     pub fn in_folder(folder: &Path) -> Result<Self, ConfigError> {
         Self::in_folders(&[folder])
     }
@@ -85,15 +79,58 @@ impl SupervisorConfig {
         Ok(Self {
             launcher: find(LAUNCHER)?,
             runner: find(RUNNER)?,
+            onnx_runner: find(ONNX_RUNNER).ok(),
+            python_runner: find(PYTHON_RUNNER).ok(),
             isolation: Isolation::Required,
-            memory_bytes_max: 2 << 30,
-            cpu_seconds_max: 86_400,
-            threads: 1,
-            request_timeout: Duration::from_secs(30),
-            load_timeout: Duration::from_secs(60),
+            limits: Limits::default(),
             frame_bytes_max: 64 << 20,
-            queue_max: 64,
         })
+    }
+
+    /// The binary that loads releases of `runtime`, and its name; no path if it is not installed.
+    pub(crate) fn runner_of(&self, runtime: &Runtime) -> (&'static str, Option<&Path>) {
+        match runtime {
+            Runtime::TorchScript => (RUNNER, Some(&self.runner)),
+            Runtime::Onnx => (ONNX_RUNNER, self.onnx_runner.as_deref()),
+            Runtime::Python(_) => (PYTHON_RUNNER, self.python_runner.as_deref()),
+        }
+    }
+}
+
+/// A release in Python: a folder of the user's, an environment, an interpreter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PythonRelease {
+    /// The package's folder, which the release sees read-only.
+    pub package: PathBuf,
+    /// The file in it that is run: `predict.py`.
+    pub entry: String,
+    /// The environment's folder with the installed requirements, if there are any; seen read-only.
+    pub environment: Option<PathBuf>,
+    /// The interpreter.
+    pub interpreter: PathBuf,
+}
+
+/// What loads a release.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Runtime {
+    /// `fieldmark-runner`, from the artifact's bytes.
+    #[default]
+    TorchScript,
+    /// `fieldmark-runner-onnx`, from the artifact's bytes.
+    Onnx,
+    /// `fieldmark-runner-python`, from folders; there is no artifact.
+    Python(PythonRelease),
+}
+
+impl Runtime {
+    /// Its name in manifests.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::TorchScript => "torchscript",
+            Self::Onnx => "onnx",
+            Self::Python(_) => "python",
+        }
     }
 }
 
@@ -102,23 +139,54 @@ impl SupervisorConfig {
 pub struct RunnerSpec {
     /// The release's name, used in every error.
     pub name: String,
-    /// Its TorchScript archive. The supervisor opens it; the runner gets the bytes and has no file to read.
+    /// What loads it. Default: TorchScript.
+    pub runtime: Runtime,
+    /// Its artifact. The supervisor opens it; the runner gets the bytes and has no file to read. Not looked at
+    /// for Python.
     pub artifact: PathBuf,
     /// Names of the inputs in the order in which `forward` takes them; empty: in the order of each request.
     pub inputs: Vec<String>,
     /// Names of the outputs in the order in which `forward` returns them; empty: `output_0`, `output_1`, …
     pub outputs: Vec<String>,
+    /// What it may use; without them, what the configuration says.
+    pub limits: Option<Limits>,
+    /// Memory shared with its processes, for large tensors; without it they travel in frames.
+    pub arena: Option<Arena>,
 }
 
 impl RunnerSpec {
-    /// A release with one artifact and unnamed inputs and outputs.
+    /// A TorchScript release with one artifact and unnamed inputs and outputs.
     pub fn new(name: impl Into<String>, artifact: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
+            runtime: Runtime::TorchScript,
             artifact: artifact.into(),
             inputs: Vec::new(),
             outputs: Vec::new(),
+            limits: None,
+            arena: None,
         }
+    }
+
+    /// Says what loads it.
+    #[must_use]
+    pub fn runtime(mut self, runtime: Runtime) -> Self {
+        self.runtime = runtime;
+        self
+    }
+
+    /// Says what it may use.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = Some(limits);
+        self
+    }
+
+    /// Shares memory with it.
+    #[must_use]
+    pub fn arena(mut self, arena: Arena) -> Self {
+        self.arena = Some(arena);
+        self
     }
 
     /// Names the inputs.

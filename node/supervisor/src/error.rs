@@ -43,6 +43,19 @@ pub enum StartError {
         /// Why not.
         cause: String,
     },
+    /// The runner that its runtime needs is not installed.
+    #[error(
+        "release {name}: {program} is not installed beside fieldmark, and {runtime} releases need it; build it \
+         with `cargo build -p {program}`"
+    )]
+    NoRunner {
+        /// The release.
+        name: String,
+        /// Its runtime.
+        runtime: &'static str,
+        /// The missing program.
+        program: &'static str,
+    },
     /// The launcher cannot be executed.
     #[error("release {name}: cannot start {}: {cause}", program.display())]
     Spawn {
@@ -126,6 +139,14 @@ pub enum InferError {
         bytes: usize,
         /// The limit.
         limit: usize,
+    },
+    /// An input lies in memory that is not shared with this release. A mistake of the caller.
+    #[error("release {name}: input {input} lies in another model's shared memory")]
+    ForeignMemory {
+        /// The release.
+        name: String,
+        /// The input.
+        input: String,
     },
     /// The process ended during the request. The next request starts a new one.
     #[error("release {name}: its process ended during the request: {cause}")]

@@ -1,14 +1,18 @@
 //! Length-delimited frames, asynchronous side. The layout is in `proto/fieldmark/v1/runner.proto`.
 
+use bytes::{Buf, BytesMut};
 use fieldmark_proto::Message;
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
 use fieldmark_proto::v1::{RunnerRequest, RunnerResponse};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use std::io::ErrorKind;
+use std::sync::Arc;
 use tokio::net::UnixStream;
 
 /// Bytes of the length in front of each frame.
 const LENGTH_BYTES: usize = 4;
+/// Room made for each read.
+const READ_BYTES: usize = 16 << 10;
 
 /// The conversation cannot go on.
 #[derive(Debug)]
@@ -36,35 +40,87 @@ pub(crate) fn message_bytes(frame: &[u8]) -> usize {
     frame.len().saturating_sub(LENGTH_BYTES)
 }
 
-/// Sends an encoded request.
-pub(crate) async fn write(socket: &mut UnixStream, frame: &[u8]) -> Result<(), Broken> {
-    socket.write_all(frame).await.map_err(|_| Broken::Closed)
+/// The socket to a runner, and what was read from it beyond the last response.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    socket: Arc<UnixStream>,
+    received: BytesMut,
+    limit: u32,
 }
 
-/// The next response, at most `limit` bytes long.
-pub(crate) async fn read(socket: &mut (impl AsyncRead + Unpin), limit: u32) -> Result<Response, Broken> {
-    let bytes = socket.read_u32_le().await.map_err(|_| Broken::Closed)?;
+impl Channel {
+    /// Responses are at most `limit` bytes long.
+    pub(crate) fn new(socket: UnixStream, limit: u32) -> Self {
+        Self {
+            socket: Arc::new(socket),
+            received: BytesMut::new(),
+            limit,
+        }
+    }
+
+    /// The socket, for whoever must be able to shut it down without keeping it open.
+    pub(crate) fn socket(&self) -> &Arc<UnixStream> {
+        &self.socket
+    }
+
+    /// Sends an encoded request, or whatever follows one.
+    pub(crate) async fn write(&self, mut bytes: &[u8]) -> Result<(), Broken> {
+        while !bytes.is_empty() {
+            match self.socket.try_write(bytes) {
+                Ok(written) => bytes = bytes.get(written..).unwrap_or_default(),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.socket.writable().await.map_err(|_| Broken::Closed)?;
+                }
+                Err(_) => return Err(Broken::Closed),
+            }
+        }
+        Ok(())
+    }
+
+    /// The next response.
+    pub(crate) async fn read(&mut self) -> Result<Response, Broken> {
+        loop {
+            if let Some(response) = split(&mut self.received, self.limit)? {
+                return Ok(response);
+            }
+            // Memory grows with what arrives, not with what is announced.
+            self.received.reserve(READ_BYTES);
+            match self.socket.try_read_buf(&mut self.received) {
+                Ok(0) => return Err(Broken::Closed),
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {
+                    self.socket.readable().await.map_err(|_| Broken::Closed)?;
+                }
+                Err(_) => return Err(Broken::Closed),
+            }
+        }
+    }
+}
+
+/// Takes the first response off `received`; `None` while it is not there as a whole.
+pub(crate) fn split(received: &mut BytesMut, limit: u32) -> Result<Option<Response>, Broken> {
+    let Some(length) = received.first_chunk::<LENGTH_BYTES>() else {
+        return Ok(None);
+    };
+    let bytes = u32::from_le_bytes(*length);
     if bytes > limit {
         return Err(Broken::Nonsense(format!(
             "it announced a response of {bytes} bytes, {limit} allowed"
         )));
     }
-    let mut frame = Vec::new();
-    let wanted = u64::from(bytes);
-    // Memory grows with what arrives, not with what is announced.
-    let received = socket
-        .take(wanted)
-        .read_to_end(&mut frame)
-        .await
-        .map_err(|_| Broken::Closed)?;
-    if u64::try_from(received) != Ok(wanted) {
-        return Err(Broken::Closed);
+    let whole = usize::try_from(bytes)
+        .unwrap_or(usize::MAX)
+        .saturating_add(LENGTH_BYTES);
+    if received.len() < whole {
+        return Ok(None);
     }
-    let decoded = RunnerResponse::decode(frame.as_slice());
-    let response =
-        decoded.map_err(|error| Broken::Nonsense(format!("its response cannot be read: {error}")))?;
+    let mut frame = received.split_to(whole);
+    frame.advance(LENGTH_BYTES);
+    let decoded = RunnerResponse::decode(frame.freeze())
+        .map_err(|error| Broken::Nonsense(format!("its response cannot be read: {error}")))?;
+    let response = decoded.response;
     response
-        .response
+        .map(Some)
         .ok_or_else(|| Broken::Nonsense("it sent an empty response".to_owned()))
 }
 
@@ -81,6 +137,18 @@ mod tests {
         );
     }
 
+    #[test]
+    fn responses_are_found_however_they_are_cut() {
+        let loaded = b"\x04\0\0\0\x12\x02\x08\x07";
+        let mut received = BytesMut::new();
+        for (at, byte) in loaded.repeat(2).into_iter().enumerate() {
+            received.extend_from_slice(&[byte]);
+            let found = split(&mut received, 1024).unwrap();
+            assert_eq!(found.is_some(), (at + 1) % loaded.len() == 0, "byte {at}");
+        }
+        assert!(received.is_empty());
+    }
+
     #[tokio::test]
     async fn what_a_hostile_runner_sends_is_refused() {
         for (bytes, long) in [
@@ -88,10 +156,9 @@ mod tests {
             (b"\x02\0\0\0\xff\xff", true),
             (b"\x09\0\0\0x", false),
         ] {
-            let (mut ours, mut theirs) = UnixStream::pair().unwrap();
-            theirs.write_all(bytes).await.unwrap();
-            drop(theirs);
-            let broken = read(&mut ours, 1024).await.unwrap_err();
+            let (ours, theirs) = UnixStream::pair().unwrap();
+            Channel::new(theirs, 0).write(bytes).await.unwrap();
+            let broken = Channel::new(ours, 1024).read().await.unwrap_err();
             assert_eq!(matches!(broken, Broken::Nonsense(_)), long, "{bytes:?}");
         }
     }

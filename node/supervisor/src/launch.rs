@@ -4,8 +4,12 @@
 //! reaps the runner and leaves. So nothing here needs to kill a process by its number, and a supervisor that
 //! is itself killed leaves nothing behind.
 
-use crate::{Isolation, SupervisorConfig};
-use std::os::fd::OwnedFd;
+use crate::{Arena, Isolation, Limits, RunnerSpec, Runtime, SupervisorConfig};
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use std::io::IoSlice;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::process::Stdio;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
@@ -84,24 +88,47 @@ pub(crate) struct Launched {
     pub(crate) facts: watch::Receiver<Facts>,
 }
 
-/// Executes the launcher with one end of a new socket.
-pub(crate) fn launch(config: &SupervisorConfig) -> std::io::Result<Launched> {
+/// Executes the launcher with one end of a new socket. `runner` is the binary of the spec's runtime.
+pub(crate) fn launch(
+    config: &SupervisorConfig,
+    runner: &Path,
+    spec: &RunnerSpec,
+    limits: &Limits,
+) -> std::io::Result<Launched> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    ours.set_nonblocking(true)?;
-    let isolation = match config.isolation {
+    let mut command = Command::new(&config.launcher);
+    command.arg("run").arg(match config.isolation {
         Isolation::Required => "--isolation=required",
         Isolation::Off => "--isolation=off",
-    };
-    let child = Command::new(&config.launcher)
-        .args(["run", isolation, "--"])
-        .arg(&config.runner)
-        .arg(format!("--memory-bytes-max={}", config.memory_bytes_max))
-        .arg(format!(
-            "--cpu-seconds-max={}",
-            config.cpu_seconds_max.saturating_add(KERNEL_LATER_SECONDS)
-        ))
-        .arg(format!("--threads={}", config.threads.clamp(1, 256)))
-        .arg(format!("--frame-bytes-max={}", config.frame_bytes_max))
+    });
+    if let Some(arena) = &spec.arena {
+        pass(&ours, arena)?;
+        command.arg("--shared-memory");
+    }
+    ours.set_nonblocking(true)?;
+    command.arg("--").arg(runner);
+    tell_limits(&mut command, config, limits);
+    if let Some(arena) = &spec.arena {
+        command.arg(format!("--arena-bytes={}", arena.bytes()));
+    }
+    if let Runtime::Python(python) = &spec.runtime {
+        let path = |name: &str, path: &Path| {
+            let mut argument = std::ffi::OsString::from(format!("--{name}="));
+            argument.push(path);
+            argument
+        };
+        command
+            .arg(path("package", &python.package))
+            .arg(path("interpreter", &python.interpreter));
+        command.arg(format!("--entry={}", python.entry));
+        command.args(
+            python
+                .environment
+                .as_deref()
+                .map(|folder| path("environment", folder)),
+        );
+    }
+    let child = command
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -112,6 +139,39 @@ pub(crate) fn launch(config: &SupervisorConfig) -> std::io::Result<Launched> {
         socket: UnixStream::from_std(ours)?,
         facts,
     })
+}
+
+/// What every runner is told.
+fn tell_limits(command: &mut Command, config: &SupervisorConfig, limits: &Limits) {
+    let cpu_seconds = limits.cpu_seconds_max.saturating_add(KERNEL_LATER_SECONDS);
+    command
+        .arg(format!("--memory-bytes-max={}", limits.memory_bytes_max))
+        .arg(format!("--cpu-seconds-max={cpu_seconds}"))
+        .arg(format!("--threads={}", limits.threads.clamp(1, 256)))
+        .arg(format!("--frame-bytes-max={}", config.frame_bytes_max))
+        .arg(format!("--device={}", limits.device));
+    command.args(
+        limits
+            .gpu_memory_bytes_max
+            .map(|bytes| format!("--gpu-memory-bytes-max={bytes}")),
+    );
+}
+
+/// Sends the memory file ahead of the first frame; the launcher takes it off the socket.
+fn pass(socket: &std::os::unix::net::UnixStream, arena: &Arena) -> std::io::Result<()> {
+    let files = [arena.file()];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = SendAncillaryBuffer::new(&mut space);
+    if !message.push(SendAncillaryMessage::ScmRights(&files)) {
+        return Err(std::io::ErrorKind::OutOfMemory.into());
+    }
+    sendmsg(
+        socket.as_fd(),
+        &[IoSlice::new(&[0])],
+        &mut message,
+        SendFlags::empty(),
+    )?;
+    Ok(())
 }
 
 /// Reads what the launcher and the runner say, and reaps the launcher.

@@ -1,26 +1,24 @@
-//! One runner process: started, loaded, asked, ended. Every wait has a deadline and an eye on memory.
+//! One runner process: started, loaded, asked, ended. Every wait has a deadline.
 
-use crate::frame::{self, Broken};
+use crate::frame::{self, Broken, Channel};
 use crate::launch::{End, Facts, Launched, launch};
-use crate::runner::Board;
-use crate::sample::{Sample, sample};
-use crate::{FailureCode, RunnerSpec, StartError, SupervisorConfig, probe};
+use crate::status::Board;
+use crate::watch::{Signs, Verdict, Watch};
+use crate::{FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig, probe};
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
-use fieldmark_proto::v1::{RunnerFailed, RunnerLoad, RunnerReady};
+use fieldmark_proto::v1::{RunnerFailed, RunnerLoad, RunnerReady, RunnerShutdown};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::net::UnixStream;
 use tokio::sync::watch;
-use tokio::time::{Instant, interval, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
-/// How often a busy process is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// How long an ended process may take to disappear; killing is immediate, so this is only a backstop.
 const END_WITHIN: Duration = Duration::from_secs(10);
-/// A process is replaced between requests beyond this part of its CPU time, in percent.
-const WORN_PERCENT: u32 = 90;
+/// How much of an artifact is read at once.
+const CHUNK_BYTES: usize = 1 << 20;
 
 /// Why a process gave no answer. It must be ended after any of these.
 #[derive(Debug)]
@@ -37,21 +35,12 @@ pub(crate) enum Fault {
     Nonsense(String),
 }
 
-/// A live process.
+/// A live process. Dropping it kills it.
 #[derive(Debug)]
 pub(crate) struct Process {
-    socket: UnixStream,
-    eye: Eye,
-    frame_bytes_max: u32,
-}
-
-/// What is needed to look at a process while its socket is in use.
-#[derive(Debug)]
-struct Eye {
+    channel: Channel,
     facts: watch::Receiver<Facts>,
-    memory_bytes_max: u64,
-    cpu_max: Duration,
-    board: Board,
+    signs: Arc<Signs>,
 }
 
 impl Process {
@@ -59,41 +48,63 @@ impl Process {
     pub(crate) async fn start(
         config: &SupervisorConfig,
         spec: &RunnerSpec,
+        limits: &Limits,
         board: &Board,
     ) -> Result<Self, StartError> {
-        let (artifact, artifact_bytes) = open_artifact(spec).await?;
-        let launched = launch(config).map_err(|error| StartError::Spawn {
+        let started = Instant::now();
+        let (program, found) = config.runner_of(&spec.runtime);
+        let runner = found.ok_or_else(|| StartError::NoRunner {
+            name: spec.name.clone(),
+            runtime: spec.runtime.name(),
+            program,
+        })?;
+        let artifact = open_artifact(spec).await?;
+        let launched = launch(config, runner, spec, limits).map_err(|error| StartError::Spawn {
             name: spec.name.clone(),
             program: config.launcher.clone(),
             cause: error.to_string(),
         })?;
-        let mut process = Self::of(launched, config, board);
-        let deadline = Instant::now() + config.load_timeout;
-        match process.load(spec, artifact, artifact_bytes, deadline).await {
-            Ok(Response::Loaded(_)) => Ok(process),
+        let mut process = Self::of(launched, config, limits, board);
+        let deadline = started + limits.load_timeout;
+        process.signs.begin();
+        let outcome = process
+            .before(deadline, async |process| {
+                process.load(spec, artifact, board).await
+            })
+            .await;
+        process.signs.finish();
+        match outcome {
+            Ok(Response::Loaded(_)) => {
+                board.update(|status| status.load_time = started.elapsed());
+                Ok(process)
+            }
             Ok(Response::Failed(failed)) => {
                 process.end().await;
-                Err(refused(spec, config, failed))
+                Err(refused(spec, limits, failed))
             }
             Ok(_) => {
                 let fault = Fault::Nonsense("it answered something else than asked".to_owned());
-                Err(process.start_error(spec, config, fault).await)
+                Err(process.start_error(spec, limits, fault).await)
             }
-            Err(fault) => Err(process.start_error(spec, config, fault).await),
+            Err(fault) => Err(process.start_error(spec, limits, fault).await),
         }
     }
 
-    fn of(launched: Launched, config: &SupervisorConfig, board: &Board) -> Self {
-        let eye = Eye {
-            facts: launched.facts,
-            memory_bytes_max: config.memory_bytes_max,
-            cpu_max: Duration::from_secs(config.cpu_seconds_max),
+    fn of(launched: Launched, config: &SupervisorConfig, limits: &Limits, board: &Board) -> Self {
+        let channel = Channel::new(launched.socket, config.frame_bytes_max);
+        let signs = Arc::new(Signs::default());
+        let watch = Watch {
+            socket: Arc::downgrade(channel.socket()),
+            signs: signs.clone(),
+            facts: launched.facts.clone(),
+            limits: limits.clone(),
             board: board.clone(),
         };
+        tokio::spawn(watch.run());
         Self {
-            socket: launched.socket,
-            eye,
-            frame_bytes_max: config.frame_bytes_max,
+            channel,
+            facts: launched.facts,
+            signs,
         }
     }
 
@@ -101,82 +112,136 @@ impl Process {
     async fn load(
         &mut self,
         spec: &RunnerSpec,
-        artifact: File,
-        artifact_bytes: u64,
-        deadline: Instant,
-    ) -> Result<Response, Fault> {
-        let limit = self.frame_bytes_max;
-        let socket = &mut self.socket;
-        let ready = self.eye.guard(deadline, frame::read(socket, limit)).await?;
-        let Response::Ready(RunnerReady { layers, threads, .. }) = ready else {
+        artifact: Option<(File, u64)>,
+        board: &Board,
+    ) -> Result<Response, Broken> {
+        let ready = self.channel.read().await?;
+        let Response::Ready(ready) = ready else {
             return Ok(ready);
         };
-        let pid = self.eye.facts.borrow().pid;
-        self.eye.board.update(|status| {
-            status.pid = pid;
-            status.layers = layers;
-            status.threads = threads;
-        });
+        self.announce(ready, board).await;
+        let artifact_bytes = artifact.as_ref().map_or(0, |(_, bytes)| *bytes);
         let request = frame::encode(Request::Load(RunnerLoad {
             artifact_bytes,
             input_names: spec.inputs.clone(),
             output_names: spec.outputs.clone(),
         }));
-        let exchange = async {
-            frame::write(socket, &request).await?;
-            let sent = tokio::io::copy(&mut artifact.take(artifact_bytes), socket).await;
-            match sent {
-                Ok(sent) if sent < artifact_bytes => Err(Broken::Nonsense(
-                    "the artifact became shorter while it was read".to_owned(),
-                )),
+        self.channel.write(&request).await?;
+        if let Some((file, bytes)) = artifact {
+            match self.send(file, bytes).await {
                 // A runner that cannot go on may close its end and still have said why.
-                _ => frame::read(socket, limit).await,
+                Ok(()) | Err(Broken::Closed) => {}
+                Err(nonsense) => return Err(nonsense),
             }
-        };
-        self.eye.guard(deadline, exchange).await
+        }
+        self.channel.read().await
+    }
+
+    async fn announce(&mut self, ready: RunnerReady, board: &Board) {
+        // The launcher has said it before the runner said that it is ready, on another pipe.
+        let facts = self
+            .facts
+            .wait_for(|facts| facts.pid.is_some() || facts.over)
+            .await;
+        let pid = facts.ok().and_then(|facts| facts.pid);
+        let device: String = ready
+            .device
+            .chars()
+            .filter(|c| !c.is_control())
+            .take(32)
+            .collect();
+        board.update(|status| {
+            status.pid = pid;
+            status.layers = ready.layers;
+            status.threads = ready.threads;
+            status.device = device;
+        });
+    }
+
+    async fn send(&self, file: File, bytes: u64) -> Result<(), Broken> {
+        let mut artifact = file.take(bytes);
+        let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+        let mut left = bytes;
+        while left > 0 {
+            chunk.clear();
+            let read = artifact.read_buf(&mut chunk).await;
+            let read =
+                read.map_err(|error| Broken::Nonsense(format!("the artifact cannot be read: {error}")))?;
+            if read == 0 {
+                return Err(Broken::Nonsense(
+                    "the artifact became shorter while it was read".to_owned(),
+                ));
+            }
+            self.channel.write(&chunk).await?;
+            left = left.saturating_sub(u64::try_from(read).unwrap_or(u64::MAX));
+        }
+        Ok(())
     }
 
     /// Sends one request and waits for its answer until `deadline`.
     pub(crate) async fn ask(&mut self, request: &[u8], deadline: Instant) -> Result<Response, Fault> {
-        let (socket, limit) = (&mut self.socket, self.frame_bytes_max);
-        let exchange = async {
-            frame::write(socket, request).await?;
-            frame::read(socket, limit).await
-        };
-        self.eye.guard(deadline, exchange).await
+        self.signs.begin();
+        let outcome = self
+            .before(deadline, async |process| {
+                process.channel.write(request).await?;
+                process.channel.read().await
+            })
+            .await;
+        self.signs.finish();
+        outcome
     }
 
-    /// Waits until the process ends by itself.
-    pub(crate) async fn ended(&mut self) {
-        // The sender lives as long as the process is attended; its end is an end as well.
-        let _ = self.eye.facts.wait_for(|facts| facts.end.is_some()).await;
+    /// Makes an exchange that ends with the deadline.
+    async fn before<T>(
+        &mut self,
+        deadline: Instant,
+        exchange: impl AsyncFnOnce(&mut Self) -> Result<T, Broken>,
+    ) -> Result<T, Fault> {
+        let outcome = timeout_at(deadline, exchange(self)).await;
+        outcome
+            .map_err(|_| Fault::TimedOut)?
+            .map_err(|broken| match (broken, self.signs.verdict()) {
+                (_, Verdict::Memory) => Fault::Memory,
+                (_, Verdict::Cpu) => Fault::Cpu,
+                (Broken::Closed, Verdict::Fine) => Fault::Ended,
+                (Broken::Nonsense(what), Verdict::Fine) => Fault::Nonsense(what),
+            })
     }
 
-    /// Looks at an idle process: is it within its limits, and is it worn out and better replaced?
-    pub(crate) fn look(&self) -> Result<bool, Fault> {
-        let Some(sample) = self.eye.look()? else {
-            return Ok(false);
-        };
-        Ok(sample.cpu > self.eye.cpu_max * WORN_PERCENT / 100)
+    /// Whether it has ended by itself, or is being ended.
+    pub(crate) fn has_ended(&self) -> Option<Fault> {
+        match self.signs.verdict() {
+            Verdict::Memory => Some(Fault::Memory),
+            Verdict::Cpu => Some(Fault::Cpu),
+            Verdict::Fine => self.facts.borrow().end.is_some().then_some(Fault::Ended),
+        }
+    }
+
+    /// Whether it is better replaced before the next request.
+    pub(crate) fn worn(&self) -> bool {
+        self.signs.worn()
     }
 
     /// Asks the process to leave, then ends it.
     pub(crate) async fn shut_down(mut self, deadline: Instant) {
-        let request = frame::encode(Request::Shutdown(fieldmark_proto::v1::RunnerShutdown {}));
-        let leave = async {
-            frame::write(&mut self.socket, &request).await?;
-            frame::read(&mut self.socket, 0).await
-        };
+        let request = frame::encode(Request::Shutdown(RunnerShutdown {}));
         // Success is a closed socket, so there is no answer to look at.
-        let _ = self.eye.guard(deadline, leave).await;
+        self.signs.begin();
+        let leave = async {
+            self.channel.write(&request).await?;
+            self.channel.read().await.map(drop)
+        };
+        let _ = timeout_at(deadline, leave).await;
         self.end().await;
     }
 
     /// Kills the process if it still runs, waits until it is reaped, and says how it ended.
     pub(crate) async fn end(self) -> Facts {
-        let Self { socket, mut eye, .. } = self;
-        drop(socket);
-        match timeout(END_WITHIN, eye.facts.wait_for(|facts| facts.over)).await {
+        let Self {
+            channel, mut facts, ..
+        } = self;
+        drop(channel);
+        match timeout(END_WITHIN, facts.wait_for(|facts| facts.over)).await {
             Ok(Ok(facts)) => facts.clone(),
             Ok(Err(_)) | Err(_) => {
                 tracing::warn!(
@@ -188,7 +253,7 @@ impl Process {
         }
     }
 
-    async fn start_error(self, spec: &RunnerSpec, config: &SupervisorConfig, fault: Fault) -> StartError {
+    async fn start_error(self, spec: &RunnerSpec, limits: &Limits, fault: Fault) -> StartError {
         let facts = self.end().await;
         let name = spec.name.clone();
         match (fault, &facts.end) {
@@ -199,11 +264,11 @@ impl Process {
             },
             (Fault::TimedOut, _) => StartError::TimedOut {
                 name,
-                after: config.load_timeout,
+                after: limits.load_timeout,
             },
             (Fault::Memory, _) => StartError::MemoryExceeded {
                 name,
-                limit_bytes: config.memory_bytes_max,
+                limit_bytes: limits.memory_bytes_max,
             },
             (Fault::Nonsense(cause), _) => StartError::Crashed { name, cause },
             (Fault::Cpu | Fault::Ended, _) => StartError::Crashed {
@@ -214,49 +279,11 @@ impl Process {
     }
 }
 
-impl Eye {
-    /// Runs `exchange`, looking at the process meanwhile.
-    async fn guard<T>(
-        &self,
-        deadline: Instant,
-        exchange: impl Future<Output = Result<T, Broken>>,
-    ) -> Result<T, Fault> {
-        tokio::pin!(exchange);
-        let mut ticks = interval(LOOK_EVERY);
-        loop {
-            tokio::select! {
-                biased;
-                outcome = &mut exchange => return outcome.map_err(|broken| match broken {
-                    Broken::Closed => Fault::Ended,
-                    Broken::Nonsense(what) => Fault::Nonsense(what),
-                }),
-                () = sleep_until(deadline) => return Err(Fault::TimedOut),
-                _ = ticks.tick() => { self.look()?; }
-            }
-        }
+/// The artifact and its length; none for a runtime that reads folders.
+async fn open_artifact(spec: &RunnerSpec) -> Result<Option<(File, u64)>, StartError> {
+    if let Runtime::Python(_) = spec.runtime {
+        return Ok(None);
     }
-
-    fn look(&self) -> Result<Option<Sample>, Fault> {
-        let pid = self.facts.borrow().pid;
-        let Some(sample) = pid.and_then(sample) else {
-            return Ok(None);
-        };
-        self.board.update(|status| {
-            status.pid = pid;
-            status.memory_bytes = sample.memory_bytes;
-            status.memory_bytes_peak = status.memory_bytes_peak.max(sample.memory_bytes);
-        });
-        if sample.memory_bytes > self.memory_bytes_max {
-            return Err(Fault::Memory);
-        }
-        if sample.cpu >= self.cpu_max {
-            return Err(Fault::Cpu);
-        }
-        Ok(Some(sample))
-    }
-}
-
-async fn open_artifact(spec: &RunnerSpec) -> Result<(File, u64), StartError> {
     let fail = |cause: String| StartError::Artifact {
         name: spec.name.clone(),
         path: spec.artifact.clone(),
@@ -269,10 +296,10 @@ async fn open_artifact(spec: &RunnerSpec) -> Result<(File, u64), StartError> {
     if !metadata.is_file() {
         return Err(fail("it is not a file".to_owned()));
     }
-    Ok((file, metadata.len()))
+    Ok(Some((file, metadata.len())))
 }
 
-fn refused(spec: &RunnerSpec, config: &SupervisorConfig, failed: RunnerFailed) -> StartError {
+fn refused(spec: &RunnerSpec, limits: &Limits, failed: RunnerFailed) -> StartError {
     let name = spec.name.clone();
     let code = failed.code();
     match code {
@@ -283,7 +310,7 @@ fn refused(spec: &RunnerSpec, config: &SupervisorConfig, failed: RunnerFailed) -
         },
         FailureCode::Memory => StartError::MemoryExceeded {
             name,
-            limit_bytes: config.memory_bytes_max,
+            limit_bytes: limits.memory_bytes_max,
         },
         _ => StartError::Rejected {
             name,

@@ -1,80 +1,33 @@
-//! The handle to a running release, and what it tells about it.
+//! The handle to a running release.
+//!
+//! Whoever has a request waits for the runner's lane and then makes the exchange itself: no task lies in
+//! between. A caller that goes away in the middle of it leaves the exchange to finish in a task of its own, so
+//! that the socket never holds half a frame.
 
-use crate::actor::{Actor, Job};
-use crate::{InferError, RunnerSpec, StartError, SupervisorConfig, Tensor};
-use std::sync::{Arc, Mutex, PoisonError};
-use tokio::sync::{mpsc, oneshot};
+use crate::input::{Input, Output};
+use crate::lane::Lane;
+use crate::status::Board;
+use crate::{EscapeCheck, InferError, RunnerSpec, RunnerStatus, StartError, SupervisorConfig, Tensor};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+use tokio::runtime::Handle;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
-/// What a runner is doing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum RunnerState {
-    /// A process is being started.
-    #[default]
-    Starting,
-    /// It waits for a request.
-    Ready,
-    /// It works on one.
-    Busy,
-    /// The process failed; the next request starts another.
-    Down,
-    /// It was shut down.
-    Stopped,
-}
-
-/// A runner at a glance.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct RunnerStatus {
-    /// The release.
-    pub name: String,
-    /// What it is doing.
-    pub state: RunnerState,
-    /// The runner's process id, as seen from here.
-    pub pid: Option<u32>,
-    /// Layers of isolation in force, in the order in which they were put in place; none if switched off.
-    pub layers: Vec<String>,
-    /// Threads within one operation.
-    pub threads: u32,
-    /// Processes started after the first.
-    pub restarts: u64,
-    /// Anonymous, shared and swapped memory at the last look, at most a second ago.
-    pub memory_bytes: u64,
-    /// The most seen.
-    pub memory_bytes_peak: u64,
-    /// Requests handed to a process.
-    pub requests: u64,
-    /// The latest failure of a process.
-    pub last_failure: Option<String>,
-}
-
-/// One attempt of a runner to break out of its isolation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct EscapeCheck {
-    /// What was tried, for example `tcp-connect`.
-    pub name: String,
-    /// Whether it was stopped.
-    pub denied: bool,
-    /// What the kernel answered.
-    pub detail: String,
-}
-
-/// The status, shared between handle and task.
-#[derive(Debug, Clone)]
-pub(crate) struct Board(Arc<Mutex<RunnerStatus>>);
-
-impl Board {
-    pub(crate) fn update(&self, change: impl FnOnce(&mut RunnerStatus)) {
-        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
-    }
-
-    fn read(&self) -> RunnerStatus {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
+/// What a request is answered with.
+#[derive(Debug)]
+pub struct Answer {
+    /// The outputs, in the release's order.
+    pub outputs: Vec<Output>,
+    /// Time inside the model, as the runner measured it.
+    pub forward: Duration,
 }
 
 /// A loaded release in an isolated process of its own. Clones share the process; it ends with the last one.
 #[derive(Debug, Clone)]
 pub struct Runner {
-    jobs: mpsc::Sender<Job>,
+    lane: Arc<Mutex<Lane>>,
     board: Board,
 }
 
@@ -84,15 +37,18 @@ impl Runner {
     /// # Errors
     /// If the process cannot be started or isolated, or the release cannot be loaded within the limits.
     pub async fn start(config: &SupervisorConfig, spec: RunnerSpec) -> Result<Self, StartError> {
-        let status = RunnerStatus {
+        let limits = spec.limits.clone().unwrap_or_else(|| config.limits.clone());
+        let board = Board::new(RunnerStatus {
             name: spec.name.clone(),
+            runtime: spec.runtime.name(),
+            limits: limits.clone(),
             ..RunnerStatus::default()
-        };
-        let board = Board(Arc::new(Mutex::new(status)));
-        let (jobs, waiting) = mpsc::channel(config.queue_max.max(1));
-        let actor = Box::pin(Actor::start(config.clone(), spec, board.clone())).await?;
-        tokio::spawn(actor.run(waiting));
-        Ok(Self { jobs, board })
+        });
+        let lane = Box::pin(Lane::start(config.clone(), spec, limits, board.clone())).await?;
+        Ok(Self {
+            lane: Arc::new(Mutex::new(lane)),
+            board,
+        })
     }
 
     /// Runs the release once. Requests are answered in turn; the time limit counts from a request's own turn.
@@ -100,7 +56,18 @@ impl Runner {
     /// # Errors
     /// If the request is wrong, or the process fails on it: see [`InferError`]. Other requests are unaffected.
     pub async fn infer(&self, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, InferError> {
-        self.ask(|reply| Job::Infer { inputs, reply }).await?
+        let inputs = inputs.into_iter().map(Input::from).collect();
+        let answer = self.forward(inputs).await?;
+        Ok(answer.outputs.into_iter().map(Tensor::from).collect())
+    }
+
+    /// As [`Runner::infer`], with tensors in shared memory where they are large.
+    ///
+    /// # Errors
+    /// As [`Runner::infer`]; also if a shared part is not of this release's arena.
+    pub async fn forward(&self, inputs: Vec<Input>) -> Result<Answer, InferError> {
+        let mut lane = self.turn().await;
+        to_the_end(async move { lane.infer(inputs).await }).await
     }
 
     /// Lets the isolated process try to break out in every way it knows, and reports each attempt.
@@ -108,7 +75,8 @@ impl Runner {
     /// # Errors
     /// If the process fails, or runs without isolation.
     pub async fn self_test(&self) -> Result<Vec<EscapeCheck>, InferError> {
-        self.ask(|reply| Job::SelfTest { reply }).await?
+        let mut lane = self.turn().await;
+        to_the_end(async move { lane.self_test().await }).await
     }
 
     /// What the runner is doing, as last seen.
@@ -119,16 +87,61 @@ impl Runner {
     /// Ends the process after the requests that already wait, for all clones of this handle. Returns once it
     /// is gone.
     pub async fn shutdown(self) {
-        // If the task is gone already, so is the process.
-        let _ = self.ask(|reply| Job::ShutDown { reply }).await;
+        let mut lane = self.turn().await;
+        to_the_end(async move { lane.stop().await }).await;
     }
 
-    async fn ask<T>(&self, job: impl FnOnce(oneshot::Sender<T>) -> Job) -> Result<T, InferError> {
-        let stopped = || InferError::Stopped {
-            name: self.status().name,
+    /// Waits until it is this caller's turn; turns are taken in the order of arrival.
+    async fn turn(&self) -> OwnedMutexGuard<Lane> {
+        self.lane.clone().lock_owned().await
+    }
+}
+
+/// Runs `exchange`; if this future is dropped before it is done, the rest of it runs in a task of its own.
+fn to_the_end<F>(exchange: F) -> ToTheEnd<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    ToTheEnd {
+        exchange: Some(Box::pin(exchange)),
+    }
+}
+
+struct ToTheEnd<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    exchange: Option<Pin<Box<F>>>,
+}
+
+impl<F> Future for ToTheEnd<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(exchange) = &mut self.exchange else {
+            return Poll::Pending;
         };
-        let (reply, answer) = oneshot::channel();
-        self.jobs.send(job(reply)).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())
+        let output = ready!(exchange.as_mut().poll(context));
+        self.exchange = None;
+        Poll::Ready(output)
+    }
+}
+
+impl<F> Drop for ToTheEnd<F>
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn drop(&mut self) {
+        // Without a runtime the exchange is dropped, and the process, which it holds, ends with it.
+        if let (Some(exchange), Ok(runtime)) = (self.exchange.take(), Handle::try_current()) {
+            runtime.spawn(exchange);
+        }
     }
 }

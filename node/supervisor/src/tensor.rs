@@ -1,6 +1,7 @@
 //! Shorthands for the tensors most models take and return.
 
 use crate::Tensor;
+use bytes::Bytes;
 
 /// A tensor is not what it says.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,7 +34,7 @@ pub fn tensor_f32(name: &str, shape: &[i64], values: &[f32]) -> Tensor {
         datatype: "FP32".to_owned(),
         shape: shape.to_vec(),
         data: values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-        texts: Vec::new(),
+        ..Tensor::default()
     }
 }
 
@@ -43,8 +44,11 @@ pub fn tensor_texts(name: &str, texts: &[&str]) -> Tensor {
         name: name.to_owned(),
         datatype: "BYTES".to_owned(),
         shape: vec![i64::try_from(texts.len()).unwrap_or(i64::MAX)],
-        data: Vec::new(),
-        texts: texts.iter().map(|text| text.as_bytes().to_vec()).collect(),
+        texts: texts
+            .iter()
+            .map(|text| Bytes::copy_from_slice(text.as_bytes()))
+            .collect(),
+        ..Tensor::default()
     }
 }
 

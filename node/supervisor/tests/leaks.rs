@@ -21,7 +21,7 @@ fn children() -> usize {
 async fn once(kill: bool) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = SupervisorConfig::beside_current_exe().unwrap();
-    config.request_timeout = Duration::from_millis(100);
+    config.limits.request_timeout = Duration::from_millis(100);
     let spec = RunnerSpec::new("leaky", archive::write(folder.path(), archive::SPIN));
     let runner = Runner::start(&config, spec).await.unwrap();
     let sign = if kill { -1.0 } else { 1.0 };

@@ -251,8 +251,8 @@ fn datatype_of(name: &str, datatype: &str) -> Result<Datatype, TensorError> {
 impl From<Tensor> for v1::Tensor {
     fn from(tensor: Tensor) -> Self {
         let (data, texts) = match tensor.elements {
-            Elements::Dense(bytes) => (bytes.into(), Vec::new()),
-            Elements::Texts(texts) => (Vec::new(), texts.into_iter().map(Into::into).collect()),
+            Elements::Dense(bytes) => (bytes, Vec::new()),
+            Elements::Texts(texts) => (Bytes::new(), texts),
         };
         Self {
             name: tensor.name,
@@ -260,6 +260,7 @@ impl From<Tensor> for v1::Tensor {
             shape: tensor.shape,
             data,
             texts,
+            ..Self::default()
         }
     }
 }
@@ -271,8 +272,8 @@ impl TryFrom<v1::Tensor> for Tensor {
     fn try_from(tensor: v1::Tensor) -> Result<Self, TensorError> {
         let datatype = datatype_of(&tensor.name, &tensor.datatype)?;
         let elements = match datatype {
-            Datatype::Bytes => Elements::Texts(tensor.texts.into_iter().map(Bytes::from).collect()),
-            _ => Elements::Dense(tensor.data.into()),
+            Datatype::Bytes => Elements::Texts(tensor.texts),
+            _ => Elements::Dense(tensor.data),
         };
         let tensor = Self {
             name: tensor.name,

@@ -175,8 +175,9 @@ pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
             name,
             datatype,
             shape,
-            data: vec![0; bytes],
-            texts: vec![Vec::new(); texts],
+            data: vec![0; bytes].into(),
+            texts: vec![Vec::new().into(); texts],
+            ..Tensor::default()
         })
     };
     inputs.iter().map(zero).collect()
@@ -187,7 +188,7 @@ pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
 /// # Errors
 /// [`ValueError::Datatype`] for what JSON cannot carry, [`ValueError::Value`] for a text that is no UTF-8.
 pub fn to_protocol(tensor: &Tensor) -> Result<Value, ValueError> {
-    let text = |bytes: &Vec<u8>| {
+    let text = |bytes: &[u8]| {
         let text = std::str::from_utf8(bytes).map(|text| json!(text));
         text.map_err(|_| ValueError::Value {
             name: tensor.name.clone(),
@@ -196,7 +197,11 @@ pub fn to_protocol(tensor: &Tensor) -> Result<Value, ValueError> {
         })
     };
     let data: Vec<Value> = match Element::of(&tensor.name, &tensor.datatype)? {
-        Element::Text => tensor.texts.iter().map(text).collect::<Result<_, _>>()?,
+        Element::Text => tensor
+            .texts
+            .iter()
+            .map(|bytes| text(bytes))
+            .collect::<Result<_, _>>()?,
         Element::Bytes(width) => tensor
             .data
             .chunks_exact(width)
@@ -243,8 +248,9 @@ fn tensor(name: &str, datatype: &str, value: &Value) -> Result<Tensor, ValueErro
         name: name.to_owned(),
         datatype: datatype.to_owned(),
         shape,
-        data: filler.data,
-        texts: filler.texts,
+        data: filler.data.into(),
+        texts: filler.texts.into_iter().map(Into::into).collect(),
+        ..Tensor::default()
     })
 }
 
@@ -435,7 +441,7 @@ mod tests {
         let back = to_protocol(&tensors[0]).unwrap();
         assert_eq!(back["data"], given["text"]);
         assert_eq!(from_protocol(&back, &spec).unwrap(), tensors[0]);
-        assert_eq!(zeros(&spec).unwrap()[0].texts, [b""]);
+        assert_eq!(zeros(&spec).unwrap()[0].texts, [&b""[..]]);
         let wrong = from_json(&json!({"text": [1]}), &spec);
         assert!(matches!(wrong, Err(ValueError::Value { .. })));
     }

@@ -1,6 +1,6 @@
 //! What happens between the fork and the exec, in the child.
 
-use crate::{Isolation, LayerFailure, system};
+use crate::{Isolation, LayerFailure, Run, system};
 use rustix::mount::{MountPropagationFlags, mount_change};
 use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit, setsid};
 use rustix::thread::{
@@ -9,42 +9,48 @@ use rustix::thread::{
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 /// Environment the runner keeps, if set: where libraries are. Everything else may hold secrets.
 const ENVIRONMENT_KEPT: [&str; 2] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE"];
-/// Environment the runner is given: libraries start with one thread, and an idle one does not spin.
-const ENVIRONMENT_SET: [(&str, &str); 4] = [
+/// Environment the runner is given: libraries start with one thread, an idle one does not
+/// spin, and freed memory is given back.
+const ENVIRONMENT_SET: [(&str, &str); 6] = [
     ("OMP_NUM_THREADS", "1"),
     ("MKL_NUM_THREADS", "1"),
     ("OMP_WAIT_POLICY", "passive"),
     ("LC_ALL", "C.UTF-8"),
+    // Many runners share a machine: freed memory goes back to it.
+    ("MALLOC_ARENA_MAX", "2"),
+    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
 ];
 /// The descriptor on which the runner finds its socket.
 const SOCKET: libc::c_int = 3;
+/// The descriptor on which it finds the shared memory, if there is some.
+const MEMORY: libc::c_int = 4;
 
 /// Prepares this process and turns it into the runner. Returns only on failure.
 ///
 /// `go` is readable once the parent has written the id maps; if the parent died, it ends without a byte.
 pub(crate) fn become_runner(
-    isolation: Isolation,
+    run: &Run,
     mut go: File,
-    command: &[OsString],
+    memory: Option<OwnedFd>,
     extra: &[OsString],
 ) -> LayerFailure {
     if let Err(error) = go.read_exact(&mut [0]) {
         return LayerFailure::new("launcher", "waiting for the id maps", error);
     }
     drop(go);
-    match prepare(isolation) {
+    match prepare(run.isolation, memory) {
         Err(failure) => failure,
-        Ok(()) => execute(command, extra),
+        Ok(()) => execute(&run.command, extra),
     }
 }
 
-fn prepare(isolation: Isolation) -> Result<(), LayerFailure> {
+fn prepare(isolation: Isolation, memory: Option<OwnedFd>) -> Result<(), LayerFailure> {
     set_parent_process_death_signal(Some(Signal::KILL))
         .map_err(|error| LayerFailure::new("parent-death-signal", "asking for it", error))?;
     // A session of its own: signals to a process group cannot reach the supervisor's.
@@ -63,7 +69,8 @@ fn prepare(isolation: Isolation) -> Result<(), LayerFailure> {
         keep_mount_capability()
             .map_err(|error| LayerFailure::new("mount-namespace", "keeping the right to mount", error))?;
     }
-    hand_over_socket().map_err(|error| LayerFailure::new("descriptors", "passing only the socket on", error))
+    hand_over(memory)
+        .map_err(|error| LayerFailure::new("descriptors", "passing only the socket and memory on", error))
 }
 
 /// Lets an ordinary user's runner keep one capability, in its own namespaces only, over the exec: the runner
@@ -75,12 +82,22 @@ fn keep_mount_capability() -> rustix::io::Result<()> {
     configure_capability_in_ambient_set(CapabilitySet::SYS_ADMIN, true)
 }
 
-fn hand_over_socket() -> std::io::Result<()> {
+fn hand_over(memory: Option<OwnedFd>) -> std::io::Result<()> {
+    // Out of the way of the numbers below: what lies on 3 or 4 now is closed by being replaced.
+    let memory = memory
+        .map(|memory| rustix::io::fcntl_dupfd_cloexec(memory, MEMORY + 1))
+        .transpose()?;
     system::duplicate_onto(std::io::stdin().as_fd(), SOCKET)?;
     let null = File::options().read(true).write(true).open("/dev/null")?;
     system::duplicate_onto(null.as_fd(), libc::STDIN_FILENO)?;
     system::duplicate_onto(null.as_fd(), libc::STDOUT_FILENO)?;
-    system::close_on_exec_from(SOCKET.unsigned_abs() + 1)
+    match memory {
+        Some(memory) => {
+            system::duplicate_onto(memory.as_fd(), MEMORY)?;
+            system::close_on_exec_from(MEMORY.unsigned_abs() + 1)
+        }
+        None => system::close_on_exec_from(SOCKET.unsigned_abs() + 1),
+    }
 }
 
 fn execute(command: &[OsString], extra: &[OsString]) -> LayerFailure {

@@ -6,11 +6,14 @@
 //! dropping capabilities) is the runner's own.
 //!
 //! ```text
-//! fieldmark-launcher run [--isolation required|off] -- RUNNER [ARGUMENT…]
+//! fieldmark-launcher run [--isolation=required|off] [--network=none|host] [--shared-memory] -- RUNNER [ARGUMENT…]
 //! fieldmark-launcher probe
 //! ```
 //!
-//! `run` expects a connected socket on standard input and hands it to the runner as descriptor 3. It reports
+//! `run` expects a connected socket on standard input and hands it to the runner as descriptor 3. With
+//! `--shared-memory` the first byte on the socket carries a memory file, which becomes descriptor 4. With
+//! `--network=host` the network namespace is not made: for building an environment, which needs to download. It
+//! reports
 //! on standard output, one line each: `runner PID` once the runner executes, then `exit CODE` or `signal N`
 //! when it has ended; or `failed LAYER<tab>MESSAGE`. When the other end of the socket closes, the runner is
 //! killed and reaped; when the launcher dies, the kernel kills the runner.
@@ -42,6 +45,19 @@ pub(crate) enum Isolation {
     Off,
 }
 
+/// What `run` is asked for.
+#[derive(Debug)]
+pub(crate) struct Run {
+    /// Whether the namespaces are made.
+    pub(crate) isolation: Isolation,
+    /// Whether the machine's network stays reachable.
+    pub(crate) network: bool,
+    /// Whether the first byte on the socket carries a memory file.
+    pub(crate) shared_memory: bool,
+    /// The runner and its arguments.
+    pub(crate) command: Vec<OsString>,
+}
+
 /// A layer that could not be put in place.
 #[derive(Debug)]
 pub(crate) struct LayerFailure {
@@ -63,17 +79,14 @@ impl LayerFailure {
 
 /// What the command line asks for.
 enum Request {
-    Run {
-        isolation: Isolation,
-        command: Vec<OsString>,
-    },
+    Run(Run),
     Probe,
 }
 
 fn main() -> ExitCode {
     match parse(std::env::args_os().skip(1)) {
         Ok(Request::Probe) => probe::run(),
-        Ok(Request::Run { isolation, command }) => match parent::run(isolation, &command) {
+        Ok(Request::Run(run)) => match parent::run(&run) {
             Ok(code) => code,
             Err(failure) => {
                 say(&format!("failed {}\t{}", failure.layer, failure.message));
@@ -93,24 +106,32 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
     match arguments.next().as_deref().and_then(|word| word.to_str()) {
         Some("probe") if arguments.peek().is_none() => Ok(Request::Probe),
         Some("run") => {
-            let mut isolation = Isolation::Required;
+            let mut run = Run {
+                isolation: Isolation::Required,
+                network: false,
+                shared_memory: false,
+                command: Vec::new(),
+            };
             for argument in arguments.by_ref() {
                 match argument.to_str() {
-                    Some("--isolation=required") => isolation = Isolation::Required,
-                    Some("--isolation=off") => isolation = Isolation::Off,
+                    Some("--isolation=required") => run.isolation = Isolation::Required,
+                    Some("--isolation=off") => run.isolation = Isolation::Off,
+                    Some("--network=none") => run.network = false,
+                    Some("--network=host") => run.network = true,
+                    Some("--shared-memory") => run.shared_memory = true,
                     Some("--") => break,
                     _ => return Err(format!("unknown argument {}", argument.display())),
                 }
             }
-            let command: Vec<OsString> = arguments.collect();
-            if command.is_empty() {
+            run.command = arguments.collect();
+            if run.command.is_empty() {
                 return Err("no runner given after --".to_owned());
             }
-            Ok(Request::Run { isolation, command })
+            Ok(Request::Run(run))
         }
         _ => Err(
-            "usage: fieldmark-launcher run [--isolation=required|off] -- RUNNER [ARGUMENT…]\n       \
-             fieldmark-launcher probe"
+            "usage: fieldmark-launcher run [--isolation=required|off] [--network=none|host] [--shared-memory] \
+             -- RUNNER [ARGUMENT…]\n       fieldmark-launcher probe"
                 .to_owned(),
         ),
     }
@@ -139,11 +160,11 @@ mod tests {
 
     #[test]
     fn isolation_is_required_unless_switched_off_in_so_many_words() {
-        let Ok(Request::Run { isolation, command }) = parse(words("run -- runner --isolation=off")) else {
+        let Ok(Request::Run(run)) = parse(words("run -- runner --isolation=off")) else {
             panic!("the line is valid");
         };
-        assert_eq!(isolation, Isolation::Required);
-        assert_eq!(command.len(), 2);
+        assert_eq!((run.isolation, run.network), (Isolation::Required, false));
+        assert_eq!(run.command.len(), 2);
         assert!(parse(words("run --isolation=maybe -- runner")).is_err());
     }
 

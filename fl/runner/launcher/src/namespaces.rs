@@ -48,10 +48,12 @@ pub(crate) const NAMESPACES: [Namespace; 6] = [
     },
 ];
 
-/// Forks into all of them at once. A failure names the first kind that fails on its own.
-pub(crate) fn fork_isolated() -> Result<Fork, LayerFailure> {
+/// Forks into all of them at once, but for the network's where the machine's network is to stay reachable. A
+/// failure names the first kind that fails on its own.
+pub(crate) fn fork_isolated(network: bool) -> Result<Fork, LayerFailure> {
     let all = NAMESPACES
         .iter()
+        .filter(|namespace| !(network && namespace.flag == libc::CLONE_NEWNET))
         .fold(0, |flags, namespace| flags | namespace.flag);
     fork_into(all).map_err(|error| {
         let culprit = NAMESPACES

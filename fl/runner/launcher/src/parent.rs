@@ -1,39 +1,45 @@
 //! The launcher's own side: fork, map ids, wait for the exec, watch, reap.
 
 use crate::system::{Fork, fork_into};
-use crate::{Isolation, LayerFailure, child, identity, namespaces, say};
+use crate::{Isolation, LayerFailure, Run, child, identity, namespaces, say};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitOptions, WaitStatus, pidfd_open, pidfd_send_signal, waitpid,
 };
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{IoSliceMut, Read, Write};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
-/// Starts `command` behind the layers, stays with it until it ends, and returns its exit status.
+/// Starts the runner behind the layers, stays with it until it ends, and returns its exit status.
 ///
 /// In the child, this returns a failure's exit status if the exec did not happen.
-pub(crate) fn run(isolation: Isolation, command: &[OsString]) -> Result<ExitCode, LayerFailure> {
-    let extra = runner_arguments(isolation)?;
+pub(crate) fn run(run: &Run) -> Result<ExitCode, LayerFailure> {
+    let extra = runner_arguments(run.isolation)?;
+    let memory = match run.shared_memory {
+        true => Some(take_memory()?),
+        false => None,
+    };
     let (go_read, go_write) = pipe()?;
     let (report_read, report_write) = pipe()?;
-    let fork = match isolation {
-        Isolation::Required => namespaces::fork_isolated()?,
+    let fork = match run.isolation {
+        Isolation::Required => namespaces::fork_isolated(run.network)?,
         Isolation::Off => fork_into(0).map_err(|error| LayerFailure::new("launcher", "fork", error))?,
     };
     match fork {
         Fork::Child => {
             drop((go_write, report_read));
-            let failure = child::become_runner(isolation, File::from(go_read), command, &extra);
+            let failure = child::become_runner(run, File::from(go_read), memory, &extra);
             // The pipe closes on exec; whatever is written here therefore means failure.
             let _ = write!(File::from(report_write), "{}\t{}", failure.layer, failure.message);
             Ok(ExitCode::FAILURE)
         }
         Fork::Parent(pid) => {
-            drop((go_read, report_write));
-            let outcome = attend(isolation, pid, File::from(go_write), File::from(report_read));
+            drop((go_read, report_write, memory));
+            let outcome = attend(run.isolation, pid, File::from(go_write), File::from(report_read));
             if outcome.is_err() {
                 // An unreported child is either gone or still waiting for a byte that never comes.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -42,6 +48,32 @@ pub(crate) fn run(isolation: Isolation, command: &[OsString]) -> Result<ExitCode
             outcome
         }
     }
+}
+
+/// Takes the memory file off the socket, which the supervisor has sent ahead of everything else.
+fn take_memory() -> Result<OwnedFd, LayerFailure> {
+    let fail = |error: &dyn std::fmt::Display| {
+        LayerFailure::new("shared-memory", "taking the memory file off the socket", error)
+    };
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut message = RecvAncillaryBuffer::new(&mut space);
+    let mut byte = [0];
+    let socket = std::io::stdin();
+    let flags = RecvFlags::CMSG_CLOEXEC;
+    recvmsg(
+        socket.as_fd(),
+        &mut [IoSliceMut::new(&mut byte)],
+        &mut message,
+        flags,
+    )
+    .map_err(|error| fail(&error))?;
+    let files = message.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(files) => Some(files),
+        _ => None,
+    });
+    files
+        .and_then(|mut files| files.next())
+        .ok_or_else(|| fail(&"none was sent"))
 }
 
 /// What the runner is told beyond the supervisor's arguments: how to check what was done for it.

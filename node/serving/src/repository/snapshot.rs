@@ -103,6 +103,7 @@ impl Repository {
 
 fn of_loaded(name: &str, version: &str, entry: &super::Entry, loaded: &super::Loaded) -> VersionSnapshot {
     let (servable, counts) = (&loaded.servable, loaded.statistics.counts());
+    let limits = servable.spec.limits.as_ref().unwrap_or(&servable.config.limits);
     let replica = |status: fieldmark_supervisor::RunnerStatus| ReplicaSnapshot {
         state: word(status.state),
         pid: status.pid,
@@ -115,9 +116,9 @@ fn of_loaded(name: &str, version: &str, entry: &super::Entry, loaded: &super::Lo
     VersionSnapshot {
         platform: servable.platform.clone(),
         isolated: servable.config.isolation == Isolation::Required,
-        memory_bytes_max: servable.config.memory_bytes_max,
-        cpu_seconds_max: servable.config.cpu_seconds_max,
-        threads: servable.config.threads,
+        memory_bytes_max: limits.memory_bytes_max,
+        cpu_seconds_max: limits.cpu_seconds_max,
+        threads: limits.threads,
         request_timeout_ms: millis(servable.options.request_timeout),
         batch_max: servable.batch_max(),
         batch_delay_ms: millis(servable.options.batch_delay),

@@ -65,8 +65,8 @@ pub(crate) fn net(folder: &Path, version: &str, body: &str, options: PoolOptions
     let path = folder.join(format!("net-{version}.pt"));
     archive(&path, body);
     let mut config = SupervisorConfig::beside_current_exe().unwrap();
-    config.memory_bytes_max = 512 << 20;
-    config.request_timeout = Duration::from_secs(2);
+    config.limits.memory_bytes_max = 512 << 20;
+    config.limits.request_timeout = Duration::from_secs(2);
     let spec = |name: &str| TensorSpec {
         name: name.into(),
         datatype: "FP32".into(),

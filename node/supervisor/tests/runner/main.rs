@@ -24,7 +24,7 @@ const NAME: &str = "tester/square@1.0.0";
 
 fn config() -> SupervisorConfig {
     let mut config = SupervisorConfig::beside_current_exe().unwrap();
-    config.memory_bytes_max = 512 << 20;
+    config.limits.memory_bytes_max = 512 << 20;
     config
 }
 
@@ -105,7 +105,7 @@ fn traced_network(folder: &TempDir, config: &SupervisorConfig, kind: &str) -> Pa
 #[tokio::test]
 async fn a_traced_network_runs_behind_every_layer() {
     let (folder, mut config) = (tempfile::tempdir().unwrap(), config());
-    config.threads = 2;
+    config.limits.threads = 2;
     for kind in ["logistic", "mlp", "cnn"] {
         let artifact = traced_network(&folder, &config, kind);
         let runner = Runner::start(&config, RunnerSpec::new(kind, artifact).outputs(["logits"]))
@@ -176,7 +176,7 @@ async fn every_way_out_is_closed() {
 #[tokio::test]
 async fn threads_start_behind_the_layers() {
     let mut config = config();
-    config.threads = 2;
+    config.limits.threads = 2;
     let (_folder, runner) = start(&config, archive::MANY_THREADS).await;
     runner.infer(x(&[1.0])).await.unwrap();
     let tasks = std::fs::read_dir(format!("/proc/{}/task", runner.status().pid.unwrap())).unwrap();
@@ -299,7 +299,7 @@ async fn a_memory_bomb_is_one_error_and_the_next_request_works() {
 #[tokio::test]
 async fn a_hang_is_killed_and_the_next_request_works() {
     let mut config = config();
-    config.request_timeout = Duration::from_secs(1);
+    config.limits.request_timeout = Duration::from_secs(1);
     let (_folder, runner) = start(&config, archive::SPIN).await;
     let pid = pid_of(&runner);
     let error = runner.infer(x(&[-1.0])).await.unwrap_err();
@@ -318,7 +318,7 @@ async fn a_hang_is_killed_and_the_next_request_works() {
 #[tokio::test]
 async fn a_runaway_is_ended_by_its_cpu_time_and_the_next_request_works() {
     let mut config = config();
-    config.cpu_seconds_max = 2;
+    config.limits.cpu_seconds_max = 2;
     let (_folder, runner) = start(&config, archive::SPIN).await;
     let error = runner.infer(x(&[-1.0])).await.unwrap_err();
     assert!(matches!(error, InferError::CpuExceeded { .. }), "{error}");
@@ -360,7 +360,7 @@ async fn a_process_killed_while_idle_is_replaced_without_an_error() {
 #[tokio::test]
 async fn repeated_failures_are_answered_with_a_pause() {
     let mut config = config();
-    config.request_timeout = Duration::from_millis(200);
+    config.limits.request_timeout = Duration::from_millis(200);
     let (_folder, runner) = start(&config, archive::SPIN).await;
     let mut paused = None;
     for _ in 0..10 {

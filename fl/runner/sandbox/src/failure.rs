@@ -7,16 +7,17 @@ const MESSAGE_BYTES_MAX: usize = 2 << 10;
 
 /// Why a request was not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// Whose fault it is.
-    pub(crate) code: RunnerFailureCode,
+    pub code: RunnerFailureCode,
     /// One line for a person.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl Failure {
     /// A failure with a message of our own.
-    pub(crate) fn new(code: RunnerFailureCode, message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn new(code: RunnerFailureCode, message: impl Into<String>) -> Self {
         Self {
             code,
             message: one_line(&message.into()),
@@ -24,38 +25,40 @@ impl Failure {
     }
 
     /// A wrong input.
-    pub(crate) fn input(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn input(message: impl Into<String>) -> Self {
         Self::new(RunnerFailureCode::Input, message)
     }
 
     /// An output that cannot be passed on.
-    pub(crate) fn output(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn output(message: impl Into<String>) -> Self {
         Self::new(RunnerFailureCode::Output, message)
     }
 
-    /// An exception out of libtorch, reduced to the line that says what happened. `code` is used unless the
-    /// exception tells of a failed allocation.
-    pub(crate) fn torch(code: RunnerFailureCode, error: &tch::TchError) -> Self {
-        let text = match error {
-            tch::TchError::Torch(text) => text.clone(),
-            other => other.to_string(),
-        };
+    /// An exception out of a framework, reduced to the line that says what happened. `code` is used unless the
+    /// exception tells of a failed allocation, in main memory or on a GPU.
+    #[must_use]
+    pub fn thrown(code: RunnerFailureCode, text: &str) -> Self {
         let exhausted = [
             "can't allocate memory",
             "std::bad_alloc",
             "Cannot allocate memory",
+            "Failed to allocate memory",
+            "out of memory",
+            "OutOfMemoryError",
         ];
         let code = if exhausted.iter().any(|sign| text.contains(sign)) {
             RunnerFailureCode::Memory
         } else {
             code
         };
-        Self::new(code, telling_line(&text))
+        Self::new(code, telling_line(text))
     }
 }
 
-/// libtorch wraps the cause in a trace of C++ and TorchScript frames; the cause is the line with the error's
-/// type, or else the first.
+/// Frameworks wrap the cause in a trace of frames; the cause is the line with the error's type, or else the
+/// first.
 fn telling_line(text: &str) -> &str {
     let lines = || text.lines().map(str::trim).filter(|line| !line.is_empty());
     let named = lines().rfind(|line| {
@@ -64,7 +67,7 @@ fn telling_line(text: &str) -> &str {
     });
     named
         .or_else(|| lines().next())
-        .unwrap_or("libtorch gave no reason")
+        .unwrap_or("the framework gave no reason")
 }
 
 fn one_line(text: &str) -> String {
@@ -92,7 +95,7 @@ mod tests {
         let trace = "The following operation failed in the TorchScript interpreter.\n\
             Traceback of TorchScript, serialized code (most recent call last):\n  File \"code\"\n\
             RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x3 and 64x10)\n";
-        let failure = Failure::torch(RunnerFailureCode::Model, &tch::TchError::Torch(trace.to_owned()));
+        let failure = Failure::thrown(RunnerFailureCode::Model, trace);
         assert_eq!(
             failure.message,
             "RuntimeError: mat1 and mat2 shapes cannot be multiplied (1x3 and 64x10)"
@@ -102,9 +105,13 @@ mod tests {
 
     #[test]
     fn a_failed_allocation_is_told_apart() {
-        let text = "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.";
-        let failure = Failure::torch(RunnerFailureCode::Model, &tch::TchError::Torch(text.to_owned()));
-        assert_eq!(failure.code, RunnerFailureCode::Memory);
+        for text in [
+            "RuntimeError: DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes.",
+            "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 20.00 GiB.",
+        ] {
+            let failure = Failure::thrown(RunnerFailureCode::Model, text);
+            assert_eq!(failure.code, RunnerFailureCode::Memory, "{text}");
+        }
     }
 
     #[test]

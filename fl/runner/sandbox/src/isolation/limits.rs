@@ -3,12 +3,12 @@
 //! `RLIMIT_AS` is not among them (a GPU driver reserves address space it never touches), nor is
 //! `RLIMIT_NPROC` (it counts a user's processes everywhere and root ignores it): forking is seccomp's matter.
 
-use super::LayerError;
+use super::{LayerError, Plan};
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-/// Descriptors the runner may have open: its socket, standard error, two nulls, and a few that Landlock and
-/// libtorch need for a moment.
-const DESCRIPTORS_MAX: u64 = 16;
+/// Descriptors a runner without files may have open: its socket, standard error, two nulls, and a few that
+/// Landlock and a framework need for a moment.
+pub(super) const DESCRIPTORS_MAX: u64 = 16;
 const LAYER: &str = "limits";
 
 /// Number of this process's threads.
@@ -30,12 +30,12 @@ pub(super) fn require_one_thread() -> Result<(), LayerError> {
 }
 
 /// Sets all limits, soft and hard, so that they cannot be raised again.
-pub(super) fn set(memory_bytes_max: u64, cpu_seconds_max: u64) -> Result<String, LayerError> {
+pub(super) fn set(plan: &Plan<'_>) -> Result<String, LayerError> {
     let limits = [
-        (Resource::Data, "private memory", memory_bytes_max),
-        (Resource::Cpu, "CPU time", cpu_seconds_max),
-        (Resource::Nofile, "open descriptors", DESCRIPTORS_MAX),
-        (Resource::Fsize, "file size", 0),
+        (Resource::Data, "private memory", plan.memory_bytes_max),
+        (Resource::Cpu, "CPU time", plan.cpu_seconds_max),
+        (Resource::Nofile, "open descriptors", plan.descriptors_max),
+        (Resource::Fsize, "file size", plan.file_bytes_max),
         (Resource::Core, "core dumps", 0),
         (Resource::Memlock, "locked memory", 0),
         (Resource::Msgqueue, "message queues", 0),

@@ -1,6 +1,6 @@
 //! Verifies that the launcher made namespaces: the runner does not trust that it was started as it should be.
 
-use super::LayerError;
+use super::{LayerError, Network};
 
 /// Links in `/proc/self/ns` that must differ from the launcher's, with the layer's name.
 const REQUIRED: [(&str, &str); 6] = [
@@ -13,7 +13,7 @@ const REQUIRED: [(&str, &str); 6] = [
 ];
 
 /// Compares this process's namespaces with the launcher's, given as `user=INODE,…`.
-pub(super) fn verify(outside: Option<&str>) -> Result<Vec<String>, LayerError> {
+pub(super) fn verify(outside: Option<&str>, network: Network) -> Result<Vec<String>, LayerError> {
     let outside = outside.ok_or_else(|| {
         LayerError::new(
             "user-namespace",
@@ -21,7 +21,11 @@ pub(super) fn verify(outside: Option<&str>) -> Result<Vec<String>, LayerError> {
             "not started by the launcher",
         )
     })?;
-    for (link, layer) in REQUIRED {
+    let required = || {
+        let shared = |link: &str| link == "net" && network == Network::Host;
+        REQUIRED.iter().filter(move |(link, _)| !shared(link))
+    };
+    for (link, layer) in required() {
         let theirs = inode_of(outside, link)
             .ok_or_else(|| LayerError::new(layer, "reading --outside", format!("it does not say {link}")))?;
         let path = format!("/proc/self/ns/{link}");
@@ -42,7 +46,7 @@ pub(super) fn verify(outside: Option<&str>) -> Result<Vec<String>, LayerError> {
             "this process is not it",
         ));
     }
-    Ok(REQUIRED.iter().map(|(_, layer)| (*layer).to_owned()).collect())
+    Ok(required().map(|(_, layer)| (*layer).to_owned()).collect())
 }
 
 fn inode_of<'a>(listed: &'a str, link: &str) -> Option<&'a str> {
@@ -66,18 +70,20 @@ mod tests {
                 format!("{link}={}", target.split(['[', ']']).nth(1).unwrap())
             })
             .collect();
-        let error = verify(Some(&own.join(","))).unwrap_err().to_string();
+        let error = verify(Some(&own.join(",")), Network::None)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains("user-namespace"), "{error}");
     }
 
     #[test]
     fn a_runner_without_a_launcher_refuses() {
         assert!(
-            verify(None)
+            verify(None, Network::None)
                 .unwrap_err()
                 .to_string()
                 .contains("not started by the launcher")
         );
-        assert!(verify(Some("user=")).is_err());
+        assert!(verify(Some("user="), Network::None).is_err());
     }
 }

@@ -3,6 +3,7 @@
 //! The layout is in `proto/fieldmark/v1/runner.proto`. Reads and writes are plain `read` and `write`, so that
 //! no socket call needs to pass the seccomp filter.
 
+use bytes::Bytes;
 use fieldmark_proto::Message;
 use fieldmark_proto::v1::{RunnerRequest, RunnerResponse, runner_response};
 use std::fs::File;
@@ -54,21 +55,7 @@ impl Channel {
 
     /// The next request; `None` once the supervisor has closed its end between two frames.
     pub(crate) fn read(&mut self) -> Result<Option<RunnerRequest>, FrameError> {
-        let mut length = [0; LENGTH_BYTES];
-        match self.socket.read_exact(&mut length) {
-            Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            other => other?,
-        }
-        let bytes = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
-        if bytes > self.limit {
-            return Err(FrameError::TooLong {
-                bytes,
-                limit: self.limit,
-            });
-        }
-        let mut frame = vec![0; bytes];
-        self.socket.read_exact(&mut frame)?;
-        Ok(Some(RunnerRequest::decode(frame.as_slice())?))
+        read_from(&mut self.socket, self.limit)
     }
 
     /// Exactly the next `bytes` raw bytes, for what follows a frame.
@@ -95,6 +82,28 @@ impl Channel {
         response.encode_raw(&mut frame);
         Ok(self.socket.write_all(&frame)?)
     }
+}
+
+/// The next request out of `source`; `None` if that is at its end.
+pub(crate) fn read_from(source: &mut impl Read, limit: usize) -> Result<Option<RunnerRequest>, FrameError> {
+    let mut length = [0; LENGTH_BYTES];
+    match source.read_exact(&mut length) {
+        Err(error) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+        other => other?,
+    }
+    let bytes = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
+    if bytes > limit {
+        return Err(FrameError::TooLong { bytes, limit });
+    }
+    let mut frame = Vec::new();
+    // Memory grows with what arrives, not with what is announced.
+    source
+        .take(u64::try_from(bytes).unwrap_or(u64::MAX))
+        .read_to_end(&mut frame)?;
+    if frame.len() < bytes {
+        return Err(io::Error::from(ErrorKind::UnexpectedEof).into());
+    }
+    Ok(Some(RunnerRequest::decode(Bytes::from(frame))?))
 }
 
 #[expect(unsafe_code, reason = "taking over an inherited descriptor by its number")]

@@ -160,11 +160,13 @@ fn inherited_descriptors() -> io::Result<c_long> {
 
 /// Succeeds, as an attempt, if the environment holds anything beyond what the launcher sets.
 fn inherited_secrets() -> io::Result<c_long> {
-    const KNOWN: [&str; 6] = [
+    const KNOWN: [&str; 8] = [
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "OMP_WAIT_POLICY",
         "LC_ALL",
+        "MALLOC_ARENA_MAX",
+        "MALLOC_TRIM_THRESHOLD_",
         "LD_LIBRARY_PATH",
         "RUST_BACKTRACE",
     ];

@@ -1,0 +1,168 @@
+//! Looks at a process from outside, on its own beat: memory, CPU time, an end nobody asked for.
+//!
+//! Requests do not look; they only say when they begin and end. A process beyond a limit gets its socket shut
+//! down, upon which the launcher kills it, and the reason is kept for whoever finds it gone.
+
+use crate::Limits;
+use crate::launch::Facts;
+use crate::sample::sample;
+use crate::status::{Board, RunnerState};
+use rustix::net::Shutdown;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+use tokio::net::UnixStream;
+use tokio::sync::watch;
+use tokio::time::{MissedTickBehavior, interval};
+
+/// How often a busy process is looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// An idle one is looked at every so many times.
+const IDLE_EVERY: u32 = 10;
+/// A process is replaced between requests beyond this part of its CPU time, in percent.
+const WORN_PERCENT: u32 = 90;
+
+/// What the watch has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// Nothing.
+    Fine,
+    /// More memory than allowed; it is being ended.
+    Memory,
+    /// Its CPU time is used up; it is being ended.
+    Cpu,
+}
+
+/// What watch and process tell each other.
+#[derive(Debug, Default)]
+pub(crate) struct Signs {
+    busy: AtomicBool,
+    worn: AtomicBool,
+    verdict: AtomicU8,
+}
+
+impl Signs {
+    pub(crate) fn begin(&self) {
+        self.busy.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn finish(&self) {
+        self.busy.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is better replaced before the next request.
+    pub(crate) fn worn(&self) -> bool {
+        self.worn.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn verdict(&self) -> Verdict {
+        match self.verdict.load(Ordering::Acquire) {
+            1 => Verdict::Memory,
+            2 => Verdict::Cpu,
+            _ => Verdict::Fine,
+        }
+    }
+
+    fn condemn(&self, verdict: Verdict) {
+        let code = match verdict {
+            Verdict::Fine => 0,
+            Verdict::Memory => 1,
+            Verdict::Cpu => 2,
+        };
+        self.verdict.store(code, Ordering::Release);
+    }
+}
+
+/// What is watched, and where it is told.
+pub(crate) struct Watch {
+    /// The process's socket; the watch ends with it.
+    pub(crate) socket: Weak<UnixStream>,
+    pub(crate) signs: Arc<Signs>,
+    pub(crate) facts: watch::Receiver<Facts>,
+    pub(crate) limits: Limits,
+    pub(crate) board: Board,
+}
+
+impl Watch {
+    /// Watches until the process is gone or nobody holds it any more.
+    pub(crate) async fn run(mut self) {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut idle = 0;
+        loop {
+            let ended = tokio::select! {
+                _ = self.facts.wait_for(|facts| facts.end.is_some()) => true,
+                _ = ticks.tick() => false,
+            };
+            if ended {
+                return self.note_end();
+            }
+            if self.socket.strong_count() == 0 {
+                return;
+            }
+            idle = if self.signs.busy.load(Ordering::Relaxed) {
+                0
+            } else {
+                (idle + 1) % IDLE_EVERY
+            };
+            if idle == 0 && self.look() != Verdict::Fine {
+                return;
+            }
+        }
+    }
+
+    fn look(&self) -> Verdict {
+        let pid = self.facts.borrow().pid;
+        let Some(sample) = pid.and_then(sample) else {
+            return Verdict::Fine;
+        };
+        self.board.update(|status| {
+            status.memory_bytes = sample.memory_bytes;
+            status.memory_bytes_peak = status.memory_bytes_peak.max(sample.memory_bytes);
+            status.cpu_time = sample.cpu;
+        });
+        let cpu_max = Duration::from_secs(self.limits.cpu_seconds_max);
+        if sample.cpu > cpu_max.saturating_mul(WORN_PERCENT) / 100 {
+            self.signs.worn.store(true, Ordering::Relaxed);
+        }
+        let verdict = if sample.memory_bytes > self.limits.memory_bytes_max {
+            Verdict::Memory
+        } else if sample.cpu >= cpu_max {
+            Verdict::Cpu
+        } else {
+            return Verdict::Fine;
+        };
+        self.signs.condemn(verdict);
+        if let Some(socket) = self.socket.upgrade() {
+            // The launcher sees the hang-up, kills and reaps.
+            let _ = rustix::net::shutdown(socket.as_fd(), Shutdown::Both);
+        }
+        verdict
+    }
+
+    /// An end in the middle of a request is told by the request.
+    fn note_end(&self) {
+        if self.signs.busy.load(Ordering::Relaxed) || self.socket.strong_count() == 0 {
+            return;
+        }
+        let (pid, cause) = {
+            let facts = self.facts.borrow();
+            (facts.pid, facts.cause())
+        };
+        self.board.update(|status| {
+            if status.pid != pid {
+                return; // Another process serves already.
+            }
+            status.state = RunnerState::Down;
+            status.pid = None;
+            status.memory_bytes = 0;
+            status.last_failure = Some(idle_end(&status.name, &cause));
+        });
+    }
+}
+
+/// What is said of a process that ended between requests.
+pub(crate) fn idle_end(name: &str, cause: &str) -> String {
+    format!("release {name}: its process ended while idle: {cause}")
+}
