@@ -16,6 +16,7 @@ use crate::cache::{Cache, Lock};
 use crate::process::seconds;
 use crate::workspace::Workspace;
 
+pub(crate) mod clients;
 mod configuration;
 mod digits;
 mod libclang;
@@ -39,7 +40,7 @@ trait Part {
     /// What it is, and roughly how much is downloaded, for the progress line.
     fn title(&self) -> String;
     /// Where it is kept, relative to the cache.
-    fn place(&self) -> &'static str;
+    fn place(&self) -> &str;
     /// Whether it is there and whole.
     fn ready(&self, cache: &Cache) -> bool;
     /// Downloads it and lays it out at `made`.

@@ -32,6 +32,7 @@ pub(crate) struct Options {
 pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> {
     let stages = Stages::start();
     stages.stage("setup", || setup::ensure(workspace))?;
+    let clients = stages.stage("clients", || setup::clients::ensure(workspace))?;
     stages.stage("build", || workspace.build())?;
     if options.arguments.is_empty() {
         let mut documentation = workspace.cargo();
@@ -50,6 +51,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         tests.arg("test");
     }
     tests
+        .env(setup::clients::VARIABLE, clients)
         .arg("--no-fail-fast")
         .args(TEST_FLAGS)
         .args(&options.arguments);

@@ -33,7 +33,7 @@ impl Part for Digits {
         "digits data (9 MB)".to_owned()
     }
 
-    fn place(&self) -> &'static str {
+    fn place(&self) -> &str {
         PLACE
     }
 

@@ -19,7 +19,7 @@ impl Part for Libclang {
         "libclang (30 MB)".to_owned()
     }
 
-    fn place(&self) -> &'static str {
+    fn place(&self) -> &str {
         PLACE
     }
 

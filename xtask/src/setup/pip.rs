@@ -27,6 +27,18 @@ pub(super) fn install(packages: &[&str], python: Option<&str>, target: &Path, sc
     finish(command.args(packages))
 }
 
+/// Unpacks everything that the file `requirements` lists into `target`; each line carries its hashes.
+///
+/// # Errors
+/// When pip fails; the message carries its last lines.
+pub(super) fn install_locked(requirements: &Path, target: &Path, scratch: &Path) -> Result<()> {
+    let mut command = pip("install", scratch)?;
+    command
+        .args(["--no-compile", "--require-hashes", "--target"])
+        .arg(target);
+    finish(command.arg("--requirement").arg(requirements))
+}
+
 /// Downloads the wheel of `package` into the folder `target`.
 ///
 /// # Errors

@@ -57,7 +57,7 @@ impl Part for Torch {
         "libtorch 2.11.0 (530 MB)".to_owned()
     }
 
-    fn place(&self) -> &'static str {
+    fn place(&self) -> &str {
         PLACE
     }
 
