@@ -26,6 +26,7 @@ mod layout;
 mod leaderboard;
 mod model;
 mod phase;
+mod server;
 mod status;
 mod text;
 pub mod view;
@@ -39,6 +40,7 @@ pub use issues::issue;
 pub use label::{label, label_content_security_policy};
 pub use layout::content_security_policy;
 pub use model::model;
+pub use server::{DriftView, ServedModel, ServerPage, server};
 pub use status::{not_found, status};
 pub use view::{
     Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ChangeEntry, CommentEntry,

@@ -44,6 +44,7 @@ fn gallery() -> Vec<String> {
         pages::challenges(&sample::challenges()).into_string(),
         pages::status(&sample::status()).into_string(),
         pages::not_found("digits").into_string(),
+        pages::server(&sample::server()).into_string(),
     ]);
     all
 }

@@ -47,6 +47,7 @@ fn all() -> Vec<(&'static str, String)> {
             pages::challenges(&sample::challenges()).into_string(),
         ),
         ("status.html", pages::status(&sample::status()).into_string()),
+        ("server.html", pages::server(&sample::server()).into_string()),
         ("not-found.html", pages::not_found("digits@9.0.0").into_string()),
     ]
 }

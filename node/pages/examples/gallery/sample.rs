@@ -16,8 +16,11 @@ use fieldmark_protocol::{PublicKey, RecordId};
 
 #[path = "sample_models.rs"]
 mod sample_models;
+#[path = "sample_server.rs"]
+mod sample_server;
 
 pub(crate) use sample_models::{catalogue, issue, model};
+pub(crate) use sample_server::server;
 
 const SLICES: [&str; 5] = ["clean", "low-light", "blur", "occlusion", "sensor-noise"];
 pub(crate) const MARCH: u64 = 1_772_600_000_000;
