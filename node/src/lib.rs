@@ -5,6 +5,7 @@
 
 pub mod core_thread;
 mod downloads;
+pub mod drift;
 pub mod evaluate;
 pub mod export;
 pub mod handle;

@@ -18,6 +18,7 @@
 pub mod binary;
 mod datatype;
 pub mod json;
+mod numbers;
 mod parameters;
 mod shape;
 mod tensor;
@@ -25,6 +26,7 @@ pub mod values;
 
 pub use datatype::Datatype;
 pub use fieldmark_protocol::release::TensorSpec;
+pub use numbers::numbers;
 pub use parameters::{Parameter, Parameters};
 pub use shape::{RANK_MAX, ShapeError, byte_count, element_count, fits};
 pub use tensor::{Elements, Tensor, TensorError, concatenate, zeros};

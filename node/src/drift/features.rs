@@ -1,0 +1,316 @@
+//! Which numbers are taken from a request and its answer, row by row.
+//!
+//! | tensor | features |
+//! | --- | --- |
+//! | a number a row | `name` |
+//! | up to 16 numbers a row | `name[0]`, `name[1]`, … |
+//! | more | `name.mean`, `name.deviation`, `name.least`, `name.most` |
+//! | texts | `name.bytes`, the text's length |
+//! | the first output, where the model has labels | also `confidence`, the highest probability, and `answer`, its class |
+//!
+//! A row is an entry along the first dimension where that is free (-1), else the whole tensor. Probabilities
+//! are the softmax of the scores, or the scores where those are probabilities already.
+
+use fieldmark_fl::drift::reference::FEATURES_MAX;
+use fieldmark_serving::{Tensor, TensorSpec};
+use fieldmark_tensors::{Elements, numbers};
+
+/// Most values of a row that are features of their own.
+const SINGLE_MAX: usize = 16;
+/// How far from 1 the sum of scores may be that are probabilities.
+const SUM_TOLERANCE: f64 = 1e-3;
+
+/// What one feature is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Value(usize),
+    Mean,
+    Deviation,
+    Least,
+    Most,
+    Length,
+    Confidence,
+    Answer,
+}
+
+#[derive(Debug, Clone)]
+struct Feature {
+    name: String,
+    tensor: String,
+    of_output: bool,
+    /// Whether rows lie along the first dimension.
+    by_row: bool,
+    kind: Kind,
+}
+
+/// The features of a model's tensors.
+#[derive(Debug, Clone)]
+pub struct Features {
+    list: Vec<Feature>,
+}
+
+impl Features {
+    /// Those of these inputs and outputs, for a model with so many labels; at most as many as a reference holds.
+    #[must_use]
+    pub fn new(inputs: &[TensorSpec], outputs: &[TensorSpec], labels: usize) -> Self {
+        let mut list = Vec::new();
+        if let Some(scores) = outputs.first().filter(|_| labels > 1) {
+            for (name, kind) in [("confidence", Kind::Confidence), ("answer", Kind::Answer)] {
+                list.push(Feature::new(scores, true, name.to_owned(), kind));
+            }
+        }
+        for (specs, of_output) in [(inputs, false), (outputs, true)] {
+            specs
+                .iter()
+                .for_each(|spec| of_tensor(spec, of_output, &mut list));
+        }
+        list.truncate(FEATURES_MAX);
+        Self { list }
+    }
+
+    /// Their names.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.list.iter().map(|feature| feature.name.clone()).collect()
+    }
+
+    /// Those of these names, in their order; one that the tensors do not have stays without a value.
+    #[must_use]
+    pub fn selected(&self, names: &[String]) -> Self {
+        let of = |name: &String| {
+            let found = self.list.iter().find(|feature| feature.name == *name).cloned();
+            found.unwrap_or_else(|| Feature {
+                name: name.clone(),
+                tensor: String::new(),
+                of_output: false,
+                by_row: false,
+                kind: Kind::Mean,
+            })
+        };
+        Self {
+            list: names.iter().map(of).collect(),
+        }
+    }
+
+    /// The features of each row, at most `rows_max` of them; what a row has not is not a number.
+    #[must_use]
+    pub fn rows(&self, inputs: &[Tensor], outputs: &[Tensor], rows_max: usize) -> Vec<Vec<f64>> {
+        let rows = inputs
+            .iter()
+            .chain(outputs)
+            .filter_map(|tensor| tensor.shape.first());
+        let by_row = self.list.iter().any(|feature| feature.by_row);
+        let rows = if by_row {
+            rows.copied().max().unwrap_or(1)
+        } else {
+            1
+        };
+        let rows = usize::try_from(rows).unwrap_or(0).min(rows_max);
+        let columns: Vec<Vec<f64>> = self
+            .list
+            .iter()
+            .map(|feature| feature.column(inputs, outputs, rows))
+            .collect();
+        let at = |row: usize| {
+            columns
+                .iter()
+                .map(|column| column.get(row).copied().unwrap_or(f64::NAN))
+                .collect()
+        };
+        (0..rows).map(at).collect()
+    }
+}
+
+fn of_tensor(spec: &TensorSpec, of_output: bool, list: &mut Vec<Feature>) {
+    let mut push = |suffix: &str, kind| {
+        list.push(Feature::new(
+            spec,
+            of_output,
+            format!("{}{suffix}", spec.name),
+            kind,
+        ));
+    };
+    if spec.datatype == "BYTES" {
+        return push(".bytes", Kind::Length);
+    }
+    let inner = if spec.shape.first() == Some(&-1) {
+        spec.shape.get(1..)
+    } else {
+        Some(spec.shape.as_slice())
+    };
+    let width = inner.unwrap_or_default().iter().try_fold(1usize, |width, size| {
+        width.checked_mul(usize::try_from(*size).ok()?)
+    });
+    match width {
+        Some(1) => push("", Kind::Value(0)),
+        Some(width) if width <= SINGLE_MAX => {
+            (0..width).for_each(|at| push(&format!("[{at}]"), Kind::Value(at)))
+        }
+        _ => {
+            push(".mean", Kind::Mean);
+            push(".deviation", Kind::Deviation);
+            push(".least", Kind::Least);
+            push(".most", Kind::Most);
+        }
+    }
+}
+
+impl Feature {
+    fn new(spec: &TensorSpec, of_output: bool, name: String, kind: Kind) -> Self {
+        Self {
+            name,
+            tensor: spec.name.clone(),
+            of_output,
+            by_row: spec.shape.first() == Some(&-1),
+            kind,
+        }
+    }
+
+    fn column(&self, inputs: &[Tensor], outputs: &[Tensor], rows: usize) -> Vec<f64> {
+        let tensors = if self.of_output { outputs } else { inputs };
+        let Some(tensor) = tensors.iter().find(|tensor| tensor.name == self.tensor) else {
+            return Vec::new();
+        };
+        let total = match tensor.shape.first() {
+            Some(first) if self.by_row => usize::try_from(*first).unwrap_or(0),
+            _ => 1,
+        };
+        let bytes = match &tensor.elements {
+            Elements::Texts(texts) => return texts.iter().take(rows).map(|text| text.len() as f64).collect(),
+            Elements::Dense(bytes) => bytes,
+        };
+        let row_bytes = bytes.len().checked_div(total).unwrap_or(0);
+        if row_bytes == 0 {
+            return Vec::new();
+        }
+        let looked_at = bytes.chunks_exact(row_bytes).take(rows);
+        looked_at
+            .map(|row| self.value(&numbers(tensor.datatype, row)))
+            .collect()
+    }
+
+    fn value(&self, row: &[f64]) -> f64 {
+        let mean = || row.iter().sum::<f64>() / row.len() as f64;
+        match self.kind {
+            Kind::Value(at) => row.get(at).copied().unwrap_or(f64::NAN),
+            Kind::Mean => mean(),
+            Kind::Deviation => {
+                let mean = mean();
+                (row.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / row.len() as f64).sqrt()
+            }
+            // A value that is no number makes the whole row none.
+            Kind::Least => row.iter().fold(f64::INFINITY, |least, value| {
+                if value.is_nan() {
+                    f64::NAN
+                } else {
+                    least.min(*value)
+                }
+            }),
+            Kind::Most => row.iter().fold(f64::NEG_INFINITY, |most, value| {
+                if value.is_nan() {
+                    f64::NAN
+                } else {
+                    most.max(*value)
+                }
+            }),
+            Kind::Confidence => confidence(row),
+            Kind::Answer => highest(row).map_or(f64::NAN, |(class, _)| class as f64),
+            Kind::Length => f64::NAN,
+        }
+    }
+}
+
+/// The class with the highest score, the first of equals; nothing if one is no number.
+fn highest(scores: &[f64]) -> Option<(usize, f64)> {
+    if scores.iter().any(|score| score.is_nan()) {
+        return None;
+    }
+    let indexed = scores.iter().copied().enumerate();
+    indexed.reduce(|best, next| if next.1 > best.1 { next } else { best })
+}
+
+/// The highest probability.
+fn confidence(scores: &[f64]) -> f64 {
+    let Some((_, most)) = highest(scores) else {
+        return f64::NAN;
+    };
+    let are_probabilities =
+        scores.iter().all(|score| *score >= 0.0) && (scores.iter().sum::<f64>() - 1.0).abs() < SUM_TOLERANCE;
+    if are_probabilities {
+        return most;
+    }
+    1.0 / scores.iter().map(|score| (score - most).exp()).sum::<f64>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use fieldmark_tensors::Datatype;
+
+    fn spec(name: &str, datatype: &str, shape: &[i64]) -> TensorSpec {
+        TensorSpec {
+            name: name.into(),
+            datatype: datatype.into(),
+            shape: shape.into(),
+        }
+    }
+
+    fn tensor(name: &str, shape: &[i64], values: &[f32]) -> Tensor {
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Tensor {
+            name: name.into(),
+            datatype: Datatype::Fp32,
+            shape: shape.into(),
+            elements: Elements::Dense(bytes.into()),
+        }
+    }
+
+    #[test]
+    fn rows_have_the_features_of_their_tensors() {
+        let inputs = [
+            spec("few", "FP32", &[-1, 2]),
+            spec("many", "FP32", &[-1, 20]),
+            spec("text", "BYTES", &[-1]),
+        ];
+        let outputs = [spec("scores", "FP32", &[-1, 3])];
+        let features = Features::new(&inputs, &outputs, 3);
+        let names = features.names();
+        assert_eq!(names[..4], ["confidence", "answer", "few[0]", "few[1]"]);
+        assert_eq!(
+            names[4..9],
+            [
+                "many.mean",
+                "many.deviation",
+                "many.least",
+                "many.most",
+                "text.bytes"
+            ]
+        );
+        let text = Tensor {
+            name: "text".into(),
+            datatype: Datatype::Bytes,
+            shape: vec![2],
+            elements: Elements::Texts(vec!["über".into(), "".into()]),
+        };
+        let many: Vec<f32> = [vec![1.0; 20], vec![f32::NAN; 20]].concat();
+        let given = [
+            tensor("few", &[2, 2], &[1.0, 2.0, 3.0, 4.0]),
+            tensor("many", &[2, 20], &many),
+            text,
+        ];
+        let answers = [tensor("scores", &[2, 3], &[0.0, 0.0, 50.0, 0.2, 0.7, 0.1])];
+        let rows = features.rows(&given, &answers, 10);
+        assert_eq!(rows[0][..9], [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 1.0, 5.0]);
+        assert!((rows[1][0] - 0.7).abs() < 1e-6 && rows[1][1] == 1.0);
+        assert!(rows[1][4].is_nan() && rows[1][6].is_nan() && rows[1][8] == 0.0);
+        assert_eq!(features.rows(&given, &answers, 1).len(), 1);
+    }
+
+    #[test]
+    fn a_feature_that_the_model_lacks_has_no_value() {
+        let features = Features::new(&[spec("x", "FP32", &[-1])], &[], 0);
+        let chosen = features.selected(&["gone".into(), "x".into()]);
+        let rows = chosen.rows(&[tensor("x", &[1], &[4.0])], &[], 10);
+        assert!(rows[0][0].is_nan() && rows[0][1] == 4.0);
+    }
+}
