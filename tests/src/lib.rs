@@ -14,6 +14,7 @@ mod participant;
 mod people;
 mod programs;
 mod random;
+mod server;
 mod spec;
 mod wait;
 
@@ -26,5 +27,6 @@ pub use participant::Participant;
 pub use people::{Nodes, People};
 pub use programs::Programs;
 pub use random::Random;
+pub use server::{Held, Server};
 pub use spec::{SLICES, Spec};
 pub use wait::{PAUSE, together, until};

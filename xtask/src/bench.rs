@@ -39,6 +39,8 @@ enum Suite {
     Aggregation(programs::Options),
     /// Bradley-Terry and boards
     Ranking(programs::Options),
+    /// Servers of models under load, client included
+    Serving(programs::Options),
 }
 
 /// Builds, measures and prints.
@@ -52,6 +54,7 @@ pub(crate) fn run(workspace: &Workspace, options: &Options) -> Result<ExitCode> 
         Suite::Smoke { json } => smoke::run(workspace, &stages, *json),
         Suite::Privacy(options) => programs::run(workspace, &programs::PRIVACY, options),
         Suite::Aggregation(options) => programs::run(workspace, &programs::AGGREGATION, options),
+        Suite::Serving(options) => programs::serving(workspace, options),
         Suite::Ranking(options) => programs::run(workspace, &programs::RANKING, options),
     }
 }
