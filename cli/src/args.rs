@@ -3,6 +3,7 @@
 pub(crate) mod challenges;
 pub(crate) mod datasets;
 pub(crate) mod issues;
+pub(crate) mod models;
 pub(crate) mod subscriptions;
 
 use std::net::SocketAddr;
@@ -79,9 +80,19 @@ pub(crate) enum Command {
     /// Follow what happens on the running node
     #[command(after_help = "Example:\n  fieldmark events --json | jq .event")]
     Events,
+    /// Start a package folder from a model, by looking into it
+    #[command(
+        after_help = "Examples:\n  fieldmark init-model --from model.pt\n  fieldmark init-model --from model.onnx models/digits\n  fieldmark init-model --from my-model/   (a folder with predict.py)"
+    )]
+    InitModel(models::InitModel),
     /// Check a package folder, hash it, and run it once on its sample
     #[command(after_help = "Example:\n  fieldmark pack models/digits-cnn")]
-    Pack(Package),
+    Pack(models::Pack),
+    /// Run a package folder on one input, without any node or network
+    #[command(
+        after_help = "Examples:\n  fieldmark run models/digits-cnn --input images.npy\n  fieldmark run models/digits-cnn --input digit.png"
+    )]
+    Run(models::RunPackage),
     /// Publish a package folder as a release
     #[command(after_help = "Example:\n  fieldmark publish models/digits-cnn")]
     Publish(Package),
@@ -290,10 +301,12 @@ pub(crate) struct Infer {
     /// A release, or a package folder written as a path such as ./digits (which needs no node)
     #[arg(value_name = "REF|DIR")]
     pub(crate) reference: String,
-    /// .json with arrays by input name, .npy, .csv with one row per line, or for a model of texts a file
-    /// with one text per line
+    /// .json with arrays by input name, .npy, .csv with one row per line, a picture, or for a model of texts a
+    /// file with one text per line
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
+    #[command(flatten)]
+    pub(crate) runner: models::RunnerArgs,
 }
 
 #[derive(Debug, Args)]

@@ -9,10 +9,12 @@ pub(crate) mod evaluate;
 pub(crate) mod feedback;
 pub(crate) mod home;
 pub(crate) mod infer;
+mod inputs;
 pub(crate) mod issues;
 pub(crate) mod leaderboard;
 pub(crate) mod models;
 pub(crate) mod node;
+pub(crate) mod packages;
 pub(crate) mod privacy;
 pub(crate) mod simulate;
 pub(crate) mod subscriptions;
@@ -22,7 +24,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::CommandFactory as _;
 
-use crate::args::{Cli, Completions};
+use crate::args::{Cli, Completions, Global};
 use crate::failure::Failure;
 use crate::output::Output;
 
@@ -42,6 +44,22 @@ fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
     }
     path.canonicalize()
         .with_context(|| format!("{}: cannot resolve the path", path.display()))
+}
+
+/// Folder for what commands without a node make and can make again: the data folder if there is one, or else a
+/// folder in the user's cache.
+fn cache(global: &Global) -> anyhow::Result<PathBuf> {
+    if let Ok(data) = crate::client::data_dir(global)
+        && data.join("config.toml").is_file()
+    {
+        return Ok(data);
+    }
+    let base = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
+    let base = base.or_else(|| Some(std::env::home_dir()?.join(".cache")));
+    let base = base.context("no HOME; set XDG_CACHE_HOME to an absolute path")?;
+    Ok(base.join("fieldmark"))
 }
 
 /// Runs async work of a library to its end.

@@ -1,8 +1,8 @@
 //! The `fieldmark` command.
 //!
 //! Commands that concern a running node talk to its private API over loopback HTTP; `init`, `trust`,
-//! `pack`, `dataset views`, `challenge plan`, `doctor`, `simulate`, `privacy`, `webhook verify` and
-//! `completions` work without one.
+//! `init-model`, `pack`, `run`, `dataset views`, `challenge plan`, `doctor`, `simulate`, `privacy`,
+//! `webhook verify` and `completions` work without one.
 //! No command asks a question. Everything is written through [`output::Output`]; every error says what,
 //! where, why and what to do, and has a documented exit code ([`failure::Exit`]).
 
@@ -42,7 +42,9 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Node(args) => commands::node::node(global, args, out),
         Command::Status => commands::node::status(global, out),
         Command::Events => commands::node::events(global, out),
-        Command::Pack(args) => commands::models::pack(args, out),
+        Command::InitModel(args) => commands::packages::init_model(global, args, out),
+        Command::Pack(args) => commands::packages::pack(global, args, out),
+        Command::Run(args) => commands::infer::run(global, args, out),
         Command::Publish(args) => commands::models::publish(global, args, out),
         Command::Search(args) => commands::models::search(global, args, out),
         Command::Show(args) => commands::models::show(global, args, out),

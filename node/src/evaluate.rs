@@ -11,6 +11,7 @@ use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::{CommandError, Dataset};
 use fieldmark_node_core::{blobs, datasets};
 use fieldmark_node_data::{ReadOptions, Source, View};
+use fieldmark_package::{Source as ReleaseSource, Workshop};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::release::{Release, TensorSpec};
@@ -34,16 +35,16 @@ const CHUNK: usize = 256;
 /// One runner per release in use.
 #[derive(Debug)]
 pub struct Runners {
-    config: SupervisorConfig,
+    workshop: Workshop,
     running: Mutex<BTreeMap<RecordId, Runner>>,
 }
 
 impl Runners {
     /// Runners under these limits; none is started yet.
     #[must_use]
-    pub fn new(config: SupervisorConfig) -> Self {
+    pub fn new(workshop: Workshop) -> Self {
         Self {
-            config,
+            workshop,
             running: Mutex::default(),
         }
     }
@@ -51,7 +52,13 @@ impl Runners {
     /// The limits and binaries in use.
     #[must_use]
     pub fn config(&self) -> &SupervisorConfig {
-        &self.config
+        &self.workshop.config
+    }
+
+    /// Where releases are made ready to run.
+    #[must_use]
+    pub fn workshop(&self) -> &Workshop {
+        &self.workshop
     }
 
     /// State of every runner.
@@ -80,8 +87,8 @@ impl Runners {
             return Ok(runner);
         }
         let release = release(node, id)?;
-        let spec = spec(node, id, &release)?;
-        let runner = Runner::start(&self.config, spec).await;
+        let spec = Box::pin(spec(node, id, &release)).await?;
+        let runner = Runner::start(self.config(), spec).await;
         let runner = runner.map_err(|e| CommandError::new("runner", e.to_string()))?;
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(running.entry(id).or_insert(runner).clone())
@@ -114,28 +121,19 @@ fn release(node: &NodeHandle, id: RecordId) -> Result<Release, CommandError> {
     Ok(view.ok_or_else(missing)?.release)
 }
 
-fn spec(node: &NodeHandle, id: RecordId, release: &Release) -> Result<RunnerSpec, CommandError> {
-    let name = format!("{}@{}", release.name, release.version);
-    let entry = release
-        .entry_artifact()
-        .map(|a| fieldmark_blobs::BlobHash(*a.blake3.as_bytes()));
-    let path = entry.and_then(|hash| node.blobs.path_of(&hash));
-    let here = blobs::is_complete(&node.store, &id).map_err(storage)?;
-    let Some(path) = path.filter(|_| here) else {
+async fn spec(node: &NodeHandle, id: RecordId, release: &Release) -> Result<RunnerSpec, CommandError> {
+    if !blobs::is_complete(&node.store, &id).map_err(storage)? {
+        let name = format!("{}@{}", release.name, release.version);
         let message =
             format!("the artifacts of {name} are not here; fetch them with `fieldmark pull {name}`");
         return Err(CommandError::new("not-found", message));
-    };
-    if release.runtime != "torchscript" {
-        let message = format!(
-            "{name} needs the runtime '{}', this runner has torchscript",
-            release.runtime
-        );
-        return Err(CommandError::new("runner", message));
     }
-    Ok(RunnerSpec::new(name, path)
-        .inputs(release.inputs.iter().map(|t| t.name.clone()))
-        .outputs(release.outputs.iter().map(|t| t.name.clone())))
+    let prepared = node
+        .runners
+        .workshop
+        .prepare(release, ReleaseSource::Store(&node.blobs))
+        .await;
+    prepared.map_err(|error| CommandError::new("runner", error.to_string()))
 }
 
 /// A model that can be scored on a dataset.

@@ -13,6 +13,7 @@ use fieldmark_node_core::compute::{self, Job, JobResult};
 use fieldmark_node_core::context::{Keys, Policy};
 use fieldmark_node_core::io::{Input, Output};
 use fieldmark_node_core::{NodeCore, NodeOptions};
+use fieldmark_package::{Progress, Workshop};
 use fieldmark_protocol::address::Roles;
 use fieldmark_protocol::machine::StoreError;
 use fieldmark_supervisor::{Isolation, SupervisorConfig};
@@ -203,9 +204,19 @@ fn handle(
         store: store.reader(),
         blobs: BlobStore::open_with(config)?,
         home: Arc::clone(home),
-        runners: Arc::new(Runners::new(supervisor)),
+        runners: Arc::new(Runners::new(workshop(home, supervisor))),
         inputs,
     }))
+}
+
+/// Where releases are made ready to run; what is being built is told to whoever reads the log.
+fn workshop(home: &Home, supervisor: SupervisorConfig) -> Workshop {
+    let mut workshop = Workshop::new(home.path(), supervisor);
+    if let Some(python) = &home.config.python {
+        workshop.python.clone_from(python);
+    }
+    workshop.progress = Progress::new(|line| tracing::info!(line, "building a python environment"));
+    workshop
 }
 
 /// The sockets that are not libp2p's, bound before anything is announced.

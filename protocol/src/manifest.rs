@@ -29,6 +29,14 @@ pub enum ManifestError {
     /// The model card cannot be used.
     #[error(transparent)]
     Card(#[from] CardError),
+    /// A version of Python that is none, or one where no Python runs.
+    #[error("python = \"{found}\" {problem}")]
+    Python {
+        /// What the manifest says.
+        found: String,
+        /// What is wrong and what to do.
+        problem: &'static str,
+    },
 }
 
 /// The parsed manifest.
@@ -59,6 +67,8 @@ pub struct Model {
     pub runtime: String,
     /// Path of the file the runtime loads.
     pub artifact: String,
+    /// For runtime `python`: the version of the interpreter, as `3.11` or `3.11.7`; none: any.
+    pub python: Option<String>,
     /// What the outputs' last dimension means, in order.
     #[serde(default)]
     pub labels: Vec<String>,
@@ -99,7 +109,10 @@ impl Manifest {
         if text.len() > MANIFEST_BYTES_MAX {
             return Err(ManifestError::TooLong(text.len()));
         }
-        toml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string().trim_end().to_owned()))
+        let syntax = |e: toml::de::Error| ManifestError::Syntax(e.to_string().trim_end().to_owned());
+        let manifest: Self = toml::from_str(text).map_err(syntax)?;
+        manifest.model.check_python()?;
+        Ok(manifest)
     }
 
     /// The release that this manifest, the card and the hashed files make.
@@ -137,6 +150,29 @@ impl Manifest {
         };
         release.check()?;
         Ok(release)
+    }
+}
+
+impl Model {
+    fn check_python(&self) -> Result<(), ManifestError> {
+        let Some(found) = &self.python else {
+            return Ok(());
+        };
+        let wrong = |problem| {
+            Err(ManifestError::Python {
+                found: found.chars().take(40).collect(),
+                problem,
+            })
+        };
+        if self.runtime != "python" {
+            return wrong("is for the runtime 'python' only; remove it");
+        }
+        let parts: Vec<&str> = found.split('.').collect();
+        let number = |part: &&str| (1..=3).contains(&part.len()) && part.bytes().all(|b| b.is_ascii_digit());
+        if !(2..=3).contains(&parts.len()) || !parts.iter().all(number) || parts.first() != Some(&"3") {
+            return wrong("is no version of Python 3; write it as \"3.11\" or \"3.11.7\"");
+        }
+        Ok(())
     }
 }
 
@@ -189,6 +225,29 @@ shape = [-1, 10]
         let parsed = Manifest::parse(&with(&"ab".repeat(32))).unwrap();
         assert_eq!(parsed.model.parent, Some(RecordId::new([0xab; 32])));
         assert!(Manifest::parse(&with("digits@1.0.0")).is_err());
+    }
+
+    #[test]
+    fn a_python_version_is_checked() {
+        let with = |runtime: &str, python: &str| {
+            let model = format!("runtime = \"{runtime}\"\npython = \"{python}\"");
+            Manifest::parse(&TEXT.replace("runtime = \"torchscript\"", &model))
+        };
+        assert_eq!(
+            with("python", "3.11").unwrap().model.python.as_deref(),
+            Some("3.11")
+        );
+        for (runtime, python) in [
+            ("onnx", "3.11"),
+            ("python", "2.7"),
+            ("python", ">=3.11"),
+            ("python", "3"),
+        ] {
+            assert!(
+                matches!(with(runtime, python), Err(ManifestError::Python { .. })),
+                "{runtime} {python}"
+            );
+        }
     }
 
     #[test]

@@ -42,6 +42,7 @@ const ROCKS: &str = "fieldmark-ledger-rocks";
 const FL: &str = "fieldmark-fl";
 const RUNNER: &str = "fieldmark-runner";
 const SANDBOX: &str = "fieldmark-sandbox";
+const PYTHON_RUNNER: &str = "fieldmark-runner-python";
 const LAUNCHER: &str = "fieldmark-launcher";
 const NODE: &str = "fieldmark-node";
 const CORE: &str = "fieldmark-node-core";
@@ -77,6 +78,7 @@ const LAYERS: &[Layer] = &[
     layer(ROCKS, "ledger/rocks", &[&[PROTO, PROTOCOL, LEDGER]]),
     layer(FL, "fl", &[&[PROTO, PROTOCOL]]),
     layer(SANDBOX, "fl/runner/sandbox", &[&[PROTO]]),
+    layer(PYTHON_RUNNER, "fl/runner/python", &[&[PROTO, SANDBOX]]),
     layer(RUNNER, "fl/runner", &[&[PROTO, PROTOCOL, FL, SANDBOX]]),
     layer(LAUNCHER, "fl/runner/launcher", &[]),
     layer(CORE, "node/core", &[BELOW_CORE]),
@@ -157,7 +159,7 @@ const BANS: &[Ban] = &[
     },
     // Fuzz targets are linked with the shells, whose decoders they call without a socket.
     Ban {
-        scope: Scope::Only(&[SIMULATIONS, DATA, SANDBOX, RUNNER, LAUNCHER, PAGES]),
+        scope: Scope::Only(&[SIMULATIONS, DATA, SANDBOX, RUNNER, PYTHON_RUNNER, LAUNCHER, PAGES]),
         crates: &["libp2p", "quinn", "librocksdb-sys"],
         why: "only the node's shells speak to the network and the store",
     },

@@ -1,9 +1,7 @@
-//! `pack`, `publish`, `search`, `show` and `pull`.
+//! `publish`, `search`, `show` and `pull`.
 
 use std::time::Duration;
 
-use fieldmark_package::{self as package, Packed};
-use fieldmark_supervisor::SupervisorConfig;
 use serde_json::{Value, json};
 
 use crate::args::{Global, Package, Reference, Search};
@@ -14,46 +12,6 @@ use crate::text;
 
 /// How often the progress of a pull is looked at.
 const LOOK: Duration = Duration::from_millis(200);
-
-/// `pack`
-pub(crate) fn pack(args: &Package, out: &Output) -> anyhow::Result<()> {
-    let folder = super::absolute(&args.dir)?;
-    let runner = SupervisorConfig::beside_current_exe()?;
-    let spinner = out.spinner("checking, hashing and running the package");
-    let packed = super::block_on(Box::pin(package::pack(&folder, &runner)))??;
-    spinner.finish_and_clear();
-    let release = &packed.release;
-    let artifact = |a: &fieldmark_protocol::release::Artifact| json!({ "path": a.path, "size": a.size, "blake3": a.blake3, "sha256": a.sha256 });
-    let value = json!({
-        "name": release.name,
-        "version": release.version,
-        "license": release.license,
-        "tags": release.tags,
-        "size_bytes": release.size(),
-        "artifacts": release.artifacts.iter().map(artifact).collect::<Vec<_>>(),
-        "trial": packed.trial,
-    });
-    out.result(&value, || packed_text(&packed))
-}
-
-fn packed_text(packed: &Packed) -> String {
-    let (release, trial) = (&packed.release, &packed.trial);
-    let row = |a: &fieldmark_protocol::release::Artifact| {
-        vec![a.path.clone(), text::bytes(a.size), a.blake3.to_string()]
-    };
-    let rows: Vec<Vec<String>> = release.artifacts.iter().map(row).collect();
-    let summary = text::fields(&[
-        (
-            "package",
-            format!("{}@{}, {}", release.name, release.version, release.license),
-        ),
-        ("outputs", trial.outputs.join("; ")),
-        ("loaded in", format!("{} ms", trial.load_ms)),
-        ("ran in", format!("{} ms", trial.infer_ms)),
-        ("isolated by", trial.layers.join(", ")),
-    ]);
-    format!("{}\n\n{summary}", text::table(&["file", "size", "BLAKE3"], &rows))
-}
 
 /// `publish`
 pub(crate) fn publish(global: &Global, args: &Package, out: &Output) -> anyhow::Result<()> {

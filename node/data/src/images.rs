@@ -17,7 +17,7 @@ use crate::columns::{Cell, Columns};
 use crate::csv_file::{CsvRows, io_error};
 use crate::error::{DataError, Place, shortened};
 use crate::file::Rows;
-use crate::options::{Range, ReadOptions};
+use crate::options::{ImageShape, Range, ReadOptions};
 use crate::row::Row;
 use crate::source::View;
 
@@ -145,17 +145,21 @@ impl ImageRows {
 
     fn view(&mut self, file: &str) -> Result<View, DataError> {
         let path = safe(&self.folder, file)?;
-        let length = fs::metadata(&path).map_err(|e| io_error(&path, "open", e))?.len();
-        if length > FILE_BYTES_MAX {
-            let detail = format!("the image has {length} bytes, at most {FILE_BYTES_MAX} are read");
-            return Err(bad(&path, detail, "scale it down"));
-        }
-        let bytes = fs::read(&path).map_err(|e| io_error(&path, "read", e))?;
+        let bytes = read(&path)?;
         self.hasher.update(&(file.len() as u64).to_le_bytes());
         self.hasher.update(file.as_bytes());
         self.hasher.update(blake3::hash(&bytes).as_bytes());
         self.shape.view(&path, decode(&path, &bytes)?)
     }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, DataError> {
+    let length = fs::metadata(path).map_err(|e| io_error(path, "open", e))?.len();
+    if length > FILE_BYTES_MAX {
+        let detail = format!("the image has {length} bytes, at most {FILE_BYTES_MAX} are read");
+        return Err(bad(path, detail, "scale it down"));
+    }
+    fs::read(path).map_err(|e| io_error(path, "read", e))
 }
 
 fn table(path: &Path, options: &ReadOptions) -> Result<List, DataError> {
@@ -328,6 +332,48 @@ impl Shape {
         let scaled = |value: u16| low + f32::from(value) / 65_535.0 * (high - low);
         Ok(View::Numbers(planes.into_iter().flatten().map(scaled).collect()))
     }
+}
+
+/// One picture as an input of a model: PNG, JPEG, BMP or WebP, scaled to `width` and `height` where they are given,
+/// grey or colour as `channels` says, values in `range`. Planes come one after another.
+///
+/// # Errors
+/// [`DataError`] naming the file and what is wrong with it.
+pub fn picture(path: &Path, shape: ImageShape, range: Range) -> Result<Picture, DataError> {
+    let (width, height) = (shape.width, shape.height);
+    let resize = width.is_some() && height.is_some();
+    let mut shape = Shape {
+        width,
+        height,
+        resize,
+        channels: shape.channels,
+        range,
+    };
+    let bytes = read(path)?;
+    let view = shape.view(path, decode(path, &bytes)?)?;
+    let View::Numbers(values) = view else {
+        return Err(bad(path, "it holds no numbers", "name a picture"));
+    };
+    let size = |side: Option<usize>| side.unwrap_or_default();
+    Ok(Picture {
+        channels: size(shape.channels),
+        height: size(shape.height),
+        width: size(shape.width),
+        values,
+    })
+}
+
+/// A picture as numbers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Picture {
+    /// 1 or 3 planes.
+    pub channels: usize,
+    /// Rows.
+    pub height: usize,
+    /// Pixels in a row.
+    pub width: usize,
+    /// Plane by plane, row by row.
+    pub values: Vec<f32>,
 }
 
 fn usize_of(side: u32) -> usize {

@@ -44,6 +44,7 @@ pub mod views;
 
 pub use error::{DataError, Place};
 pub use file::{DatasetFile, Records};
+pub use images::{Picture, picture};
 pub use matrix::{Matrix, matrix};
 pub use npy::holds_pickle;
 pub use options::{CorruptionRule, ImageShape, RULES_MAX, Range, ReadOptions, SliceRule};

@@ -22,7 +22,7 @@ pub struct Matrix {
     /// Sizes.
     pub shape: Vec<u64>,
     /// Values in row-major order.
-    pub values: Vec<f32>,
+    pub values: Vec<f64>,
 }
 
 /// Reads a `.npy` file, or a `.csv` file with one row per line. A first line that is not all numbers is
@@ -57,14 +57,15 @@ fn npy(path: &Path) -> Result<Matrix, DataError> {
     let header = Header::read(&mut source).map_err(fail)?;
     let numbers = header.numbers(&mut source, BYTES_MAX).map_err(fail)?;
     let value = |(at, number): (usize, f64)| {
-        feature_of_number(number).map_err(|problem| DataError::Value {
+        let wrong = |problem: crate::row::NoFeature| DataError::Value {
             path: path.to_owned(),
             place: Place::Row(at as u64),
             column: "(flat index)".into(),
             found: number.to_string().into(),
             expected: problem.expected,
             fix: problem.fix,
-        })
+        };
+        feature_of_number(number).map(|_| number).map_err(wrong)
     };
     let values = numbers
         .into_iter()
@@ -104,7 +105,9 @@ fn csv(path: &Path) -> Result<Matrix, DataError> {
             .enumerate()
             .filter(|(_, (_, keep))| **keep)
         {
-            values.push(feature_of_text(field).map_err(|problem| DataError::Value {
+            let number =
+                feature_of_text(field).map(|rounded| field.trim().parse().unwrap_or(f64::from(rounded)));
+            values.push(number.map_err(|problem| DataError::Value {
                 path: path.to_owned(),
                 place: Place::Line(record.position().map_or(0, csv::Position::line)),
                 column: (at + 1).to_string().into(),

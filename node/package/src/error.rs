@@ -4,9 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fieldmark_blobs::BlobError;
+use fieldmark_protocol::card::CardError;
 use fieldmark_protocol::manifest::{MANIFEST_FILE, ManifestError};
 use fieldmark_supervisor::{InferError, StartError};
 
+use crate::inspect::InspectError;
+use crate::python::{EnvironmentError, InterpreterError, LockError};
 use crate::values::ValueError;
 
 /// A package that is not in order.
@@ -51,13 +54,53 @@ pub enum PackageError {
         /// What is wrong and what to do.
         detail: String,
     },
-    /// A runtime that cannot be tried out.
-    #[error("{}: runtime '{runtime}' is not run by this version, torchscript is; export the model with torch.jit.trace", path.display())]
+    /// A runtime that this version does not run.
+    #[error("runtime '{runtime}' is not run by this version; torchscript, onnx and python are")]
     Runtime {
+        /// The runtime the release names.
+        runtime: String,
+    },
+    /// An artifact that cannot be looked into, or with something in it that is not taken.
+    #[error("{}: {source}", path.display())]
+    Inspect {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong.
+        source: InspectError,
+    },
+    /// Requirements that are not locked.
+    #[error("{}: {source}", path.display())]
+    Lock {
+        /// The requirements file.
+        path: PathBuf,
+        /// The line and what is wrong.
+        source: LockError,
+    },
+    /// No interpreter, or one that does not fit.
+    #[error(transparent)]
+    Interpreter(#[from] InterpreterError),
+    /// The environment could not be built.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// A model card that cannot be used.
+    #[error("{}: {source}", path.display())]
+    Card {
+        /// The card.
+        path: PathBuf,
+        /// What is wrong.
+        source: CardError,
+    },
+    /// A package that was started before.
+    #[error("{}: it exists already, and nothing is overwritten; remove it to start over", path.display())]
+    Exists {
         /// The manifest.
         path: PathBuf,
-        /// The runtime it names.
-        runtime: String,
+    },
+    /// A file that is no longer what was hashed.
+    #[error("{}: the file changed while the package was read; try again", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
     },
     /// A file that would run code when loaded.
     #[error("{}: this is {found}; pickles run whatever code they hold when they are loaded, so no package may contain one: {fix}", path.display())]

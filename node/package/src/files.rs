@@ -19,19 +19,27 @@ const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Reads a text file of bounded length.
 pub(crate) fn read_text(path: &Path) -> Result<String, PackageError> {
+    let not_text = |_| PackageError::Text {
+        path: path.to_owned(),
+        detail: "the file is not UTF-8 text; save it as UTF-8".to_owned(),
+    };
+    String::from_utf8(read_bytes(path, TEXT_BYTES_MAX)?).map_err(not_text)
+}
+
+/// Reads a file of at most `bytes_max` bytes.
+pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PackageError> {
     let file = File::open(path).map_err(PackageError::io(path))?;
     let mut bytes = Vec::new();
-    file.take(TEXT_BYTES_MAX + 1)
+    file.take(bytes_max + 1)
         .read_to_end(&mut bytes)
         .map_err(PackageError::io(path))?;
-    let fail = |detail: String| PackageError::Text {
-        path: path.to_owned(),
-        detail,
-    };
-    if bytes.len() as u64 > TEXT_BYTES_MAX {
-        return Err(fail(format!("more than {TEXT_BYTES_MAX} bytes; make it shorter")));
+    if bytes.len() as u64 > bytes_max {
+        return Err(PackageError::Text {
+            path: path.to_owned(),
+            detail: format!("more than {bytes_max} bytes; make it shorter"),
+        });
     }
-    String::from_utf8(bytes).map_err(|_| fail("the file is not UTF-8 text; save it as UTF-8".to_owned()))
+    Ok(bytes)
 }
 
 /// Paths of all files, sorted.

@@ -4,12 +4,21 @@
 //! Packing reads manifest and card, refuses files that would run code when loaded (pickles), hashes
 //! every file once (BLAKE3 and SHA-256), and runs the model once on its sample in an isolated runner.
 //! Importing does the same on the way into the blob store, so that what was tried out is what is kept.
+//! [`Workshop`] makes a release ready to run, from either place and for every runtime; [`inspect`] looks into
+//! artifacts, and [`starter`] begins a package from one.
 //! Every regular file of the folder belongs to the package; hidden files and `__pycache__` do not.
 
 mod error;
 mod files;
+mod folder;
+mod guess;
+pub mod inspect;
 mod pickle;
+mod progress;
+pub mod python;
+pub mod starter;
 mod trial;
+mod workshop;
 
 use std::path::{Path, PathBuf};
 
@@ -17,14 +26,14 @@ use fieldmark_blobs::{BlobHash, BlobStore};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::manifest::{CARD_FILE, MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::{Artifact, Release};
-use fieldmark_supervisor::{SupervisorConfig, Tensor};
+use fieldmark_supervisor::Tensor;
 
 pub use error::PackageError;
 pub use fieldmark_tensors::values;
+pub use folder::Source;
+pub use progress::Progress;
 pub use trial::Trial;
-
-/// The runtime that this version's runner executes.
-const RUNTIME: &str = "torchscript";
+pub use workshop::Workshop;
 
 /// A package folder whose manifest, card and files were read and found in order.
 #[derive(Debug, Clone)]
@@ -67,17 +76,25 @@ impl Package {
             files,
         };
         package.release(package.unhashed())?;
-        if package.manifest.model.runtime != RUNTIME {
-            let runtime = package.manifest.model.runtime;
-            return Err(PackageError::Runtime {
-                path: folder.join(MANIFEST_FILE),
-                runtime,
-            });
-        }
         for file in &package.files {
             pickle::refuse(&package.folder.join(file))?;
         }
+        package.check_runtime()?;
         Ok(package)
+    }
+
+    /// What a runtime asks of its files, as far as it shows without running them.
+    fn check_runtime(&self) -> Result<(), PackageError> {
+        let entry = self.folder.join(&self.manifest.model.artifact);
+        match self.manifest.model.runtime.as_str() {
+            "onnx" => inspect::file(&entry).map(drop),
+            "python" if entry.extension().is_none_or(|ending| ending != "py") => {
+                let detail = "the artifact of a python package is its predict.py".to_owned();
+                Err(PackageError::File { path: entry, detail })
+            }
+            "python" => workshop::lock(&self.folder).map(drop),
+            _ => Ok(()),
+        }
     }
 
     /// `name@version`.
@@ -160,12 +177,12 @@ impl Package {
 ///
 /// # Errors
 /// [`PackageError`] naming the file, the step and what to do.
-pub async fn pack(folder: &Path, runner: &SupervisorConfig) -> Result<Packed, PackageError> {
+pub async fn pack(folder: &Path, workshop: &Workshop) -> Result<Packed, PackageError> {
     let package = read_off_thread(folder).await?;
     let hashing = package.clone();
     let release = blocking(move || hashing.hash()).await?;
-    let entry = package.folder.join(&release.entry);
-    let trial = trial::run(runner, &release, &entry, package.sample()?).await?;
+    let spec = Box::pin(workshop.prepare(&release, Source::Folder(&package.folder))).await?;
+    let trial = trial::run(&workshop.config, &release, spec, package.sample()?).await?;
     Ok(Packed { release, trial })
 }
 
@@ -174,15 +191,11 @@ pub async fn pack(folder: &Path, runner: &SupervisorConfig) -> Result<Packed, Pa
 ///
 /// # Errors
 /// [`PackageError`] naming the file, the step and what to do.
-pub async fn import(
-    folder: &Path,
-    runner: &SupervisorConfig,
-    store: &BlobStore,
-) -> Result<Packed, PackageError> {
+pub async fn import(folder: &Path, workshop: &Workshop, store: &BlobStore) -> Result<Packed, PackageError> {
     let package = read_off_thread(folder).await?;
     let (importing, into) = (package.clone(), store.clone());
     let (release, new) = blocking(move || importing.import(&into)).await?;
-    let tried = try_import(&package, runner, store, &release).await;
+    let tried = Box::pin(try_import(&package, workshop, store, &release)).await;
     let (store, failed) = (store.clone(), tried.is_err());
     let hashes: Vec<BlobHash> = release
         .artifacts
@@ -210,16 +223,12 @@ pub async fn import(
 
 async fn try_import(
     package: &Package,
-    runner: &SupervisorConfig,
+    workshop: &Workshop,
     store: &BlobStore,
     release: &Release,
 ) -> Result<Trial, PackageError> {
-    let hash = release.entry_artifact().map(|a| BlobHash(*a.blake3.as_bytes()));
-    let entry = hash.and_then(|hash| store.path_of(&hash));
-    let entry = entry.ok_or_else(|| PackageError::Lost {
-        path: package.folder.join(&release.entry),
-    })?;
-    trial::run(runner, release, &entry, package.sample()?).await
+    let spec = workshop.prepare(release, Source::Store(store)).await?;
+    trial::run(&workshop.config, release, spec, package.sample()?).await
 }
 
 async fn read_off_thread(folder: &Path) -> Result<Package, PackageError> {
@@ -228,7 +237,7 @@ async fn read_off_thread(folder: &Path) -> Result<Package, PackageError> {
 }
 
 /// Runs disk work where it holds up nobody.
-async fn blocking<T: Send + 'static>(
+pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, PackageError> + Send + 'static,
 ) -> Result<T, PackageError> {
     tokio::task::spawn_blocking(work)

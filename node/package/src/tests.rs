@@ -34,7 +34,7 @@ fn archive(path: &Path, members: &[&str]) {
     archive.finish().unwrap();
 }
 
-fn package() -> tempfile::TempDir {
+pub(crate) fn package() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     fs::write(at("fieldmark.toml"), MANIFEST).unwrap();
@@ -116,15 +116,17 @@ fn links_missing_files_and_other_runtimes_are_refused() {
             .contains("model.pt")
     );
     let dir = package();
-    fs::write(
-        dir.path().join("fieldmark.toml"),
-        MANIFEST.replace("torchscript", "onnx"),
-    )
-    .unwrap();
-    assert!(matches!(
-        Package::read(dir.path()),
-        Err(PackageError::Runtime { .. })
-    ));
+    let with = |runtime: &str| {
+        fs::write(
+            dir.path().join("fieldmark.toml"),
+            MANIFEST.replace("torchscript", runtime),
+        )
+        .unwrap();
+        Package::read(dir.path()).unwrap_err()
+    };
+    assert!(matches!(with("onnx"), PackageError::Inspect { .. }));
+    assert!(matches!(with("python"), PackageError::File { .. }));
+    assert!(matches!(with("julia"), PackageError::Manifest { .. }));
     assert!(matches!(
         Package::read(&dir.path().join("none")),
         Err(PackageError::NoFolder { .. })

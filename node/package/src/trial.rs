@@ -1,10 +1,9 @@
 //! One run of a package on its sample in an isolated runner, and the check that its outputs are those
 //! that the manifest states.
 
-use std::path::Path;
 use std::time::Instant;
 
-use fieldmark_protocol::release::{Release, TensorSpec};
+use fieldmark_protocol::release::Release;
 use fieldmark_supervisor::{Runner, RunnerSpec, SupervisorConfig, Tensor};
 use serde::Serialize;
 
@@ -24,23 +23,15 @@ pub struct Trial {
     pub outputs: Vec<String>,
 }
 
-/// What a runner needs to know of a release.
-fn spec(release: &Release, entry: &Path) -> RunnerSpec {
-    let names = |specs: &[TensorSpec]| specs.iter().map(|s| s.name.clone()).collect::<Vec<_>>();
-    RunnerSpec::new(format!("{}@{}", release.name, release.version), entry)
-        .inputs(names(&release.inputs))
-        .outputs(names(&release.outputs))
-}
-
-/// Loads `entry`, runs it once on `sample` and ends the runner.
+/// Loads the release, runs it once on `sample` and ends the runner.
 pub(crate) async fn run(
     config: &SupervisorConfig,
     release: &Release,
-    entry: &Path,
+    spec: RunnerSpec,
     sample: Vec<Tensor>,
 ) -> Result<Trial, PackageError> {
     let started = Instant::now();
-    let runner = Runner::start(config, spec(release, entry)).await?;
+    let runner = Runner::start(config, spec).await?;
     let load_ms = milliseconds(started);
     let asked = Instant::now();
     let result = runner.infer(sample).await;

@@ -92,6 +92,9 @@ pub struct Config {
     /// relative to the data folder. Default: none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub webhook_ca: Option<PathBuf>,
+    /// Interpreter of models of the runtime `python`, a name on the `PATH` or a path. Default: `python3`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub python: Option<PathBuf>,
     /// What becomes of the predictions it serves.
     #[serde(default)]
     pub serving: Serving,
@@ -187,6 +190,7 @@ impl Config {
             delta_max: default_delta(),
             records_max: default_records(),
             webhook_ca: None,
+            python: None,
             serving: Serving::default(),
         }
     }

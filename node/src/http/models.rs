@@ -170,8 +170,8 @@ pub(super) async fn publish(
     if !publish.package.is_absolute() {
         return Err(Failure::invalid("'package' must be an absolute path"));
     }
-    let runner = handle.runners.config().clone();
-    let packed = Box::pin(package::import(&publish.package, &runner, &handle.blobs)).await?;
+    let workshop = handle.runners.workshop();
+    let packed = Box::pin(package::import(&publish.package, workshop, &handle.blobs)).await?;
     let reply = handle.command(Command::Publish(packed.release.clone())).await?;
     let release = recorded(reply)?;
     let (name, version) = (packed.release.name.clone(), packed.release.version.clone());

@@ -1,0 +1,215 @@
+//! Inputs of one request from files: JSON, arrays, tables, texts and pictures.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use fieldmark_node_data::{ImageShape, Range};
+use fieldmark_protocol::release::TensorSpec;
+use serde_json::{Value, json};
+
+use crate::failure::Failure;
+
+/// Endings of pictures.
+const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "bmp", "webp"];
+
+/// The request's inputs: an object by name from JSON, or one tensor from rows of numbers, lines of text or a picture.
+pub(crate) fn read(path: &Path, inputs: &[TensorSpec]) -> anyhow::Result<Value> {
+    let ending = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    let text =
+        || std::fs::read_to_string(path).with_context(|| format!("{}: cannot read it", path.display()));
+    if ending == "json" {
+        return serde_json::from_str(&text()?)
+            .with_context(|| format!("{}: this is not JSON", path.display()));
+    }
+    let [input] = inputs else {
+        let message = format!(
+            "{}: the model has {} inputs; give them by name in a .json file",
+            path.display(),
+            inputs.len()
+        );
+        return Err(Failure::usage(message).into());
+    };
+    if input.datatype == "BYTES" {
+        let content = text()?;
+        let texts: Vec<&str> = content.lines().collect();
+        return Ok(json!({ input.name.clone(): texts }));
+    }
+    let (found, values) = if PICTURES.contains(&ending.as_str()) {
+        picture(path, input)?
+    } else {
+        let matrix = fieldmark_node_data::matrix(path)?;
+        let sizes: Vec<String> = matrix.shape.iter().map(u64::to_string).collect();
+        (format!("{} numbers", sizes.join(" × ")), matrix.values)
+    };
+    let count = i64::try_from(values.len()).unwrap_or(i64::MAX);
+    let shape = fitted(&input.shape, count).ok_or_else(|| {
+        let (name, shape) = (&input.name, &input.shape);
+        Failure::usage(format!(
+            "{}: {found} do not fit input '{name}' of shape {shape:?}",
+            path.display()
+        ))
+    })?;
+    let data: Vec<Value> = values
+        .iter()
+        .map(|value| number(*value, &input.datatype))
+        .collect();
+    Ok(json!([{ "name": input.name, "datatype": input.datatype, "shape": shape, "data": data }]))
+}
+
+/// A number as JSON has it for a datatype: whole ones without a fraction where the datatype wants it.
+fn number(value: f64, datatype: &str) -> Value {
+    let whole = !datatype.starts_with("FP") && value.fract() == 0.0 && value.abs() < 9e15;
+    match datatype {
+        "BOOL" if value == 0.0 || value == 1.0 => json!(value == 1.0),
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "whole and within ±9e15, as just checked"
+        )]
+        _ if whole => json!(value as i64),
+        _ => json!(value),
+    }
+}
+
+/// How an input holds a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Layout {
+    channels: usize,
+    height: Option<usize>,
+    width: Option<usize>,
+    /// Channels come last.
+    interleaved: bool,
+}
+
+/// A picture scaled to what the input's shape says, and what it is for an error message.
+fn picture(path: &Path, input: &TensorSpec) -> anyhow::Result<(String, Vec<f64>)> {
+    let layout = layout(&input.shape).ok_or_else(|| {
+        let (name, shape) = (&input.name, &input.shape);
+        Failure::usage(format!(
+            "{}: input '{name}' of shape {shape:?} is no picture; pictures have 1 or 3 channels before or after height \
+             and width, or as many numbers as a square has",
+            path.display()
+        ))
+    })?;
+    let high = if input.datatype == "UINT8" { 255.0 } else { 1.0 };
+    let shape = ImageShape {
+        width: layout.width,
+        height: layout.height,
+        channels: Some(layout.channels),
+    };
+    let picture = fieldmark_node_data::picture(path, shape, Range { low: 0.0, high })?;
+    let whole = |value: &f32| {
+        if high > 1.0 {
+            f64::from(value.round())
+        } else {
+            f64::from(*value)
+        }
+    };
+    let planes: Vec<f64> = picture.values.iter().map(whole).collect();
+    let pixels = picture.width * picture.height;
+    let values = if layout.interleaved && layout.channels > 1 && pixels > 0 {
+        let at = |pixel: usize| planes.iter().skip(pixel).step_by(pixels).copied();
+        (0..pixels).flat_map(at).collect()
+    } else {
+        planes
+    };
+    Ok((format!("{} × {} pixels", picture.width, picture.height), values))
+}
+
+/// Where channels, height and width are in a shape.
+fn layout(shape: &[i64]) -> Option<Layout> {
+    let channels = |size: i64| usize::try_from(size).ok().filter(|size| [1, 3].contains(size));
+    let side = |size: i64| usize::try_from(size).ok();
+    let one = |channels, height, width, interleaved| {
+        Some(Layout {
+            channels,
+            height: side(height),
+            width: side(width),
+            interleaved,
+        })
+    };
+    match *shape {
+        [-1 | 1, c, h, w] if channels(c).is_some() => one(channels(c)?, h, w, false),
+        [-1 | 1, h, w, c] if channels(c).is_some() => one(channels(c)?, h, w, true),
+        [c, h, w] if channels(c).is_some() && c != -1 => one(channels(c)?, h, w, false),
+        [h, w, c] if channels(c).is_some() => one(channels(c)?, h, w, true),
+        [-1, h, w] => one(1, h, w, false),
+        [-1 | 1, n] | [n] if n > 0 => {
+            let root = n.isqrt();
+            if root * root == n {
+                one(1, root, root, false)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The stated shape with its one free size filled in.
+fn fitted(stated: &[i64], count: i64) -> Option<Vec<i64>> {
+    let fixed: i64 = stated
+        .iter()
+        .filter(|size| **size != -1)
+        .try_fold(1_i64, |p, size| p.checked_mul(*size))?;
+    let free = stated.iter().filter(|size| **size == -1).count();
+    match free {
+        0 if fixed == count => Some(stated.to_vec()),
+        1 if fixed > 0 && count % fixed == 0 => Some(
+            stated
+                .iter()
+                .map(|size| if *size == -1 { count / fixed } else { *size })
+                .collect(),
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_fitted_to_the_stated_shape() {
+        assert_eq!(fitted(&[-1, 1, 8, 8], 128), Some(vec![2, 1, 8, 8]));
+        assert_eq!(fitted(&[-1, 64], 65), None);
+        assert_eq!(fitted(&[4], 4), Some(vec![4]));
+        assert_eq!(fitted(&[-1, -1], 4), None);
+    }
+
+    #[test]
+    fn shapes_tell_how_a_picture_lies() {
+        let lies = |shape: &[i64]| layout(shape).map(|l| (l.channels, l.height, l.width, l.interleaved));
+        assert_eq!(lies(&[-1, 3, 224, 200]), Some((3, Some(224), Some(200), false)));
+        assert_eq!(lies(&[-1, 224, 200, 3]), Some((3, Some(224), Some(200), true)));
+        assert_eq!(lies(&[-1, 64]), Some((1, Some(8), Some(8), false)));
+        assert_eq!(lies(&[-1, 28, 28]), Some((1, Some(28), Some(28), false)));
+        assert_eq!(lies(&[-1, 7]), None);
+        assert_eq!(lies(&[]), None);
+    }
+
+    #[test]
+    fn a_picture_is_scaled_and_whole_numbers_stay_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("grey.png");
+        std::fs::write(&path, WHITE).unwrap();
+        let spec = |datatype: &str, shape: &[i64]| TensorSpec {
+            name: "image".into(),
+            datatype: datatype.into(),
+            shape: shape.to_vec(),
+        };
+        let given = read(&path, &[spec("UINT8", &[-1, 1, 2, 2])]).unwrap();
+        assert_eq!(given[0]["data"], json!([255, 255, 255, 255]));
+        assert_eq!(given[0]["shape"], json!([1, 1, 2, 2]));
+        let given = read(&path, &[spec("FP32", &[-1, 2, 2, 3])]).unwrap();
+        assert_eq!(given[0]["data"].as_array().unwrap().len(), 12);
+        let refused = read(&path, &[spec("FP32", &[-1, 7])]).unwrap_err();
+        assert!(refused.to_string().contains("no picture"), "{refused}");
+    }
+
+    /// One white pixel as PNG.
+    const WHITE: &[u8] = b"\x89\x50\x4e\x47\x0d\x0a\x1a\x0a\x00\x00\x00\x0d\x49\x48\x44\x52\x00\x00\x00\x01\x00\x00\x00\x01\x08\x00\x00\x00\x00\x3a\x7e\x9b\x55\x00\x00\x00\x0a\x49\x44\x41\x54\x78\x9c\x63\xf8\x0f\x00\x01\x01\x01\x00\xb1\x38\xf6\x14\x00\x00\x00\x00\x49\x45\x4e\x44\xae\x42\x60\x82";
+}
