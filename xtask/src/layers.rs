@@ -43,6 +43,7 @@ const FL: &str = "fieldmark-fl";
 const RUNNER: &str = "fieldmark-runner";
 const SANDBOX: &str = "fieldmark-sandbox";
 const PYTHON_RUNNER: &str = "fieldmark-runner-python";
+const ONNX: &str = "fieldmark-runner-onnx";
 const LAUNCHER: &str = "fieldmark-launcher";
 const NODE: &str = "fieldmark-node";
 const CORE: &str = "fieldmark-node-core";
@@ -80,6 +81,7 @@ const LAYERS: &[Layer] = &[
     layer(SANDBOX, "fl/runner/sandbox", &[&[PROTO]]),
     layer(PYTHON_RUNNER, "fl/runner/python", &[&[PROTO, SANDBOX]]),
     layer(RUNNER, "fl/runner", &[&[PROTO, PROTOCOL, FL, SANDBOX]]),
+    layer(ONNX, "fl/runner/onnx", &[&[PROTO, SANDBOX]]),
     layer(LAUNCHER, "fl/runner/launcher", &[]),
     layer(CORE, "node/core", &[BELOW_CORE]),
     layer(DATA, "node/data", &[&[PROTO, PROTOCOL, FL]]),
@@ -157,9 +159,14 @@ const BANS: &[Ban] = &[
         crates: &["torch-sys"],
         why: "only the runner is linked against libtorch",
     },
+    Ban {
+        scope: Scope::AllBut(&[ONNX]),
+        crates: &["ort-sys"],
+        why: "only the runner of ONNX models opens ONNX Runtime",
+    },
     // Fuzz targets are linked with the shells, whose decoders they call without a socket.
     Ban {
-        scope: Scope::Only(&[SIMULATIONS, DATA, SANDBOX, RUNNER, PYTHON_RUNNER, LAUNCHER, PAGES]),
+        scope: Scope::Only(&[SIMULATIONS, DATA, SANDBOX, RUNNER, PYTHON_RUNNER, ONNX, LAUNCHER, PAGES]),
         crates: &["libp2p", "quinn", "librocksdb-sys"],
         why: "only the node's shells speak to the network and the store",
     },

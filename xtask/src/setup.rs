@@ -1,7 +1,7 @@
 //! `cargo xtask setup`: from a bare machine to a workspace that builds.
 //!
-//! It checks the system's tools and names all that are missing at once, downloads libtorch, libclang
-//! and the demo's data into the shared cache, compiles RocksDB into it once, and writes the absolute paths into `.cargo/local.toml`.
+//! It checks the system's tools and names all that are missing at once, downloads libtorch, ONNX
+//! Runtime, libclang and the demo's data into the shared cache, compiles RocksDB into it once, and writes the absolute paths into `.cargo/local.toml`.
 //! It needs no root and installs nothing outside the cache. When all is there it does nothing, fast,
 //! so that every other command starts with it.
 
@@ -20,6 +20,7 @@ pub(crate) mod clients;
 mod configuration;
 mod digits;
 mod libclang;
+mod onnxruntime;
 mod pip;
 mod rocksdb;
 mod tools;
@@ -30,7 +31,8 @@ pub(crate) use configuration::ENVIRONMENT;
 /// What `cargo xtask setup` is asked for.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Options {
-    /// Keep libtorch's CUDA libraries, which a runner loads on a machine with a GPU (0.5 GB more)
+    /// Keep the CUDA libraries of libtorch and ONNX Runtime, which runners load on a machine with a GPU (0.9 GB
+    /// more)
     #[arg(long)]
     gpu: bool,
 }
@@ -72,8 +74,9 @@ pub(crate) fn ensure(workspace: &Workspace) -> Result<()> {
 
 fn fill(workspace: &Workspace, options: &Options) -> Result<Cache> {
     let cache = Cache::locate()?;
-    let parts: [&dyn Part; 3] = [
+    let parts: [&dyn Part; 4] = [
         &torch::Torch { gpu: options.gpu },
+        &onnxruntime::OnnxRuntime { gpu: options.gpu },
         &libclang::Libclang,
         &digits::Digits,
     ];

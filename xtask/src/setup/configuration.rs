@@ -10,15 +10,16 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 
-use super::{libclang, rocksdb, torch};
+use super::{libclang, onnxruntime, rocksdb, torch};
 use crate::cache::Cache;
 use crate::process;
 use crate::workspace::Workspace;
 
 /// The variables that the file sets.
-pub(crate) const ENVIRONMENT: [&str; 6] = [
+pub(crate) const ENVIRONMENT: [&str; 7] = [
     "LIBTORCH",
     "LIBTORCH_BYPASS_VERSION_CHECK",
+    "FIELDMARK_ONNXRUNTIME",
     "LIBCLANG_PATH",
     "BINDGEN_EXTRA_CLANG_ARGS",
     "ROCKSDB_LIB_DIR",
@@ -33,6 +34,7 @@ pub(super) fn write(workspace: &Workspace, cache: &Cache) -> Result<()> {
     let headers = process::capture(Command::new("gcc").arg("-print-file-name=include"))?;
     let text = render(
         &torch::folder(cache),
+        &onnxruntime::folder(cache),
         &libclang::folder(cache)?,
         Path::new(&headers),
         rocksdb::folder(workspace, cache)?.as_deref(),
@@ -50,10 +52,17 @@ pub(super) fn write(workspace: &Workspace, cache: &Cache) -> Result<()> {
 }
 
 /// `rocksdb` is missing only while setup compiles it.
-fn render(libtorch: &Path, libclang: &Path, headers: &Path, rocksdb: Option<&Path>) -> String {
+fn render(
+    libtorch: &Path,
+    onnxruntime: &Path,
+    libclang: &Path,
+    headers: &Path,
+    rocksdb: Option<&Path>,
+) -> String {
     let mut values = vec![
         libtorch.display().to_string(),
         "1".to_owned(),
+        onnxruntime.display().to_string(),
         libclang.display().to_string(),
         format!("-I{}", headers.display()),
     ];
@@ -78,6 +87,7 @@ mod tests {
     fn paths_survive_the_round_through_toml() {
         let text = render(
             Path::new("/home/a \"b\"/libtorch"),
+            Path::new("/cache/onnxruntime"),
             Path::new("/c"),
             Path::new("/usr/include"),
             Some(Path::new("/cache/rocksdb")),
@@ -87,6 +97,7 @@ mod tests {
         assert_eq!(value("LIBTORCH"), "/home/a \"b\"/libtorch");
         assert_eq!(value("LIBTORCH_BYPASS_VERSION_CHECK"), "1");
         assert_eq!(value("BINDGEN_EXTRA_CLANG_ARGS"), "-I/usr/include");
+        assert_eq!(value("FIELDMARK_ONNXRUNTIME"), "/cache/onnxruntime");
         assert_eq!(value("ROCKSDB_LIB_DIR"), "/cache/rocksdb");
         assert_eq!(parsed["env"]["LIBCLANG_PATH"]["force"].as_bool(), Some(true));
     }

@@ -91,6 +91,8 @@ fn hand_over(memory: Option<OwnedFd>) -> std::io::Result<()> {
     let null = File::options().read(true).write(true).open("/dev/null")?;
     system::duplicate_onto(null.as_fd(), libc::STDIN_FILENO)?;
     system::duplicate_onto(null.as_fd(), libc::STDOUT_FILENO)?;
+    // It may have the number that the memory is to get, and closing it later would close the memory.
+    drop(null);
     match memory {
         Some(memory) => {
             system::duplicate_onto(memory.as_fd(), MEMORY)?;

@@ -14,6 +14,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 
+/// Descriptors below this are the runner's, once it executes.
+const LOWEST_OF_OUR_OWN: i32 = 10;
+
 /// Starts the runner behind the layers, stays with it until it ends, and returns its exit status.
 ///
 /// In the child, this returns a failure's exit status if the exec did not happen.
@@ -25,6 +28,9 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, LayerFailure> {
     };
     let (go_read, go_write) = pipe()?;
     let (report_read, report_write) = pipe()?;
+    // Out of the way of the numbers that the runner's descriptors get.
+    let report_write = rustix::io::fcntl_dupfd_cloexec(report_write, LOWEST_OF_OUR_OWN)
+        .map_err(|error| LayerFailure::new("launcher", "making a pipe", error))?;
     let fork = match run.isolation {
         Isolation::Required => namespaces::fork_isolated(run.network)?,
         Isolation::Off => fork_into(0).map_err(|error| LayerFailure::new("launcher", "fork", error))?,

@@ -14,6 +14,7 @@
 //! supervisor's part. It links no framework.
 
 mod arena;
+mod devices;
 mod entry;
 mod failure;
 mod frame;
@@ -31,6 +32,7 @@ pub mod decoders;
 #[doc(hidden)]
 pub mod testing;
 
+pub use devices::nvidia_devices;
 pub use entry::{complain, run};
 pub use failure::Failure;
 pub use fieldmark_proto::v1::{RunnerFailureCode as FailureCode, RunnerLoad};

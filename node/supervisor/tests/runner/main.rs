@@ -7,6 +7,8 @@
 )]
 
 mod archive;
+mod onnx;
+mod shared;
 
 use fieldmark_supervisor::{
     FailureCode, InferError, Isolation, Runner, RunnerSpec, RunnerState, StartError, SupervisorConfig,

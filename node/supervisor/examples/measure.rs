@@ -1,0 +1,131 @@
+//! Measures what a runner adds to the model it runs, and what it takes: `cargo run -p fieldmark-supervisor
+//! --example measure`. Ratios are to the time inside the model, measured in the runner in the same run.
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a program that measures, started by hand"
+)]
+
+#[path = "../tests/runner/archive.rs"]
+#[expect(dead_code, reason = "the other fixtures are for tests")]
+mod archive;
+
+use fieldmark_supervisor::{Arena, Content, Input, Runner, RunnerSpec, SupervisorConfig, tensor_f32};
+use std::time::{Duration, Instant};
+
+/// A layer of 784×10 whose weights are made in the model.
+const LAYER: &str = "return torch.mm(x, torch.ones([784, 10]))";
+/// A reduction to four bytes.
+const SUM: &str = "return torch.sum(x)";
+const REQUESTS: usize = 20_000;
+const LARGE_BYTES: usize = 16 << 20;
+const IDLE: usize = 20;
+
+async fn start(body: &str, arena: Option<Arena>) -> Runner {
+    let folder = tempfile::tempdir().unwrap();
+    let mut spec = RunnerSpec::new("measured", archive::write(folder.path(), body)).inputs(["x"]);
+    spec.arena = arena;
+    Runner::start(&SupervisorConfig::beside_current_exe().unwrap(), spec)
+        .await
+        .unwrap()
+}
+
+fn at(sorted: &[Duration], percent: usize) -> Duration {
+    sorted[(sorted.len() - 1) * percent / 100]
+}
+
+async fn small() {
+    let runner = start(LAYER, None).await;
+    println!(
+        "ready after {:.0} ms",
+        runner.status().load_time.as_secs_f64() * 1e3
+    );
+    let input: Input = tensor_f32("x", &[1, 784], &[0.5; 784]).into();
+    let (mut round, mut forward) = (Vec::new(), Vec::new());
+    for _ in 0..REQUESTS {
+        let started = Instant::now();
+        let answer = runner.forward(vec![input.clone()]).await.unwrap();
+        round.push(started.elapsed());
+        forward.push(answer.forward);
+    }
+    round.sort();
+    forward.sort();
+    for percent in [50, 99] {
+        let (round, forward) = (at(&round, percent), at(&forward, percent));
+        println!(
+            "FP32[1,784] p{percent}: {round:?} in all, {forward:?} in the model, {:?} added, ratio {:.1}",
+            round.saturating_sub(forward),
+            round.as_secs_f64() / forward.as_secs_f64().max(1e-6)
+        );
+    }
+}
+
+async fn large(shared: bool) {
+    let arena = Arena::new(256 << 20).unwrap();
+    let runner = start(SUM, shared.then(|| arena.clone())).await;
+    let bytes = vec![0_u8; LARGE_BYTES];
+    let rounds = 100;
+    let mut inside = Duration::ZERO;
+    let started = Instant::now();
+    for _ in 0..rounds {
+        let content = if shared {
+            let mut region = arena.allocate(LARGE_BYTES).unwrap();
+            region.write(0, &bytes).unwrap();
+            Content::Shared(vec![region])
+        } else {
+            Content::Inline(bytes.clone().into())
+        };
+        let input = Input {
+            name: "x".into(),
+            datatype: "FP32".into(),
+            shape: vec![i64::try_from(LARGE_BYTES / 4).unwrap()],
+            content,
+        };
+        inside += runner.forward(vec![input]).await.unwrap().forward;
+    }
+    let (all, gigabytes) = (started.elapsed(), (LARGE_BYTES * rounds) as f64 / 1e9);
+    println!(
+        "16 MB {}: {:.2} GB/s, {:.2} GB/s without the model, ratio {:.1}",
+        if shared { "in shared memory" } else { "in frames" },
+        gigabytes / all.as_secs_f64(),
+        gigabytes / all.saturating_sub(inside).as_secs_f64(),
+        all.as_secs_f64() / inside.as_secs_f64()
+    );
+}
+
+async fn idle() {
+    let mut runners = Vec::new();
+    for _ in 0..IDLE {
+        let runner = start(LAYER, None).await;
+        runner
+            .infer(vec![tensor_f32("x", &[1, 784], &[0.5; 784])])
+            .await
+            .unwrap();
+        runners.push(runner);
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sizes: Vec<u64> = runners
+        .iter()
+        .filter_map(|runner| {
+            let path = format!("/proc/{}/smaps_rollup", runner.status().pid?);
+            let rollup = std::fs::read_to_string(path).ok()?;
+            let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+            line.trim().strip_suffix(" kB")?.parse().ok()
+        })
+        .collect();
+    let (most, all) = (sizes.iter().max(), sizes.iter().sum::<u64>());
+    println!(
+        "{} idle models: {:?} kB PSS each at most, {all} kB together",
+        sizes.len(),
+        most.unwrap()
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    small().await;
+    large(true).await;
+    large(false).await;
+    idle().await;
+}
