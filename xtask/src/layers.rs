@@ -166,7 +166,16 @@ const BANS: &[Ban] = &[
     },
     // Fuzz targets are linked with the shells, whose decoders they call without a socket.
     Ban {
-        scope: Scope::Only(&[SIMULATIONS, DATA, SANDBOX, RUNNER, PYTHON_RUNNER, ONNX, LAUNCHER, PAGES]),
+        scope: Scope::Only(&[
+            SIMULATIONS,
+            DATA,
+            SANDBOX,
+            RUNNER,
+            PYTHON_RUNNER,
+            ONNX,
+            LAUNCHER,
+            PAGES,
+        ]),
         crates: &["libp2p", "quinn", "librocksdb-sys"],
         why: "only the node's shells speak to the network and the store",
     },
