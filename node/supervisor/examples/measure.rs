@@ -26,9 +26,9 @@ async fn start(body: &str, arena: Option<Arena>) -> Runner {
     let folder = tempfile::tempdir().unwrap();
     let mut spec = RunnerSpec::new("measured", archive::write(folder.path(), body)).inputs(["x"]);
     spec.arena = arena;
-    Runner::start(&SupervisorConfig::beside_current_exe().unwrap(), spec)
-        .await
-        .unwrap()
+    let program = std::env::current_exe().unwrap();
+    let config = SupervisorConfig::in_folder(program.ancestors().nth(2).unwrap()).unwrap();
+    Runner::start(&config, spec).await.unwrap()
 }
 
 fn at(sorted: &[Duration], percent: usize) -> Duration {
