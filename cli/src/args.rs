@@ -4,6 +4,7 @@ pub(crate) mod challenges;
 pub(crate) mod datasets;
 pub(crate) mod issues;
 pub(crate) mod models;
+pub(crate) mod serve;
 pub(crate) mod subscriptions;
 
 use std::net::SocketAddr;
@@ -46,7 +47,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct Global {
     /// Data folder [default: $XDG_DATA_HOME/fieldmark or ~/.local/share/fieldmark]
     #[arg(
@@ -110,6 +111,11 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fieldmark infer digits-cnn --input image.json\n  fieldmark infer models/digits-cnn --input images.npy"
     )]
     Infer(Infer),
+    /// Serve models behind the Open Inference Protocol, from package folders or the data folder; needs no node
+    #[command(
+        after_help = "Examples:\n  fieldmark serve ./digits-cnn\n  fieldmark serve ./digits-cnn digits-mlp@1.0.0 --batch-max 32 --replicas 2\n  fieldmark serve ./digits-cnn --http 0.0.0.0:8000 --token \"$(cat token)\""
+    )]
+    Serve(serve::Serve),
     /// Say what served predictions should have been, on a small page
     #[command(after_help = "Examples:\n  fieldmark label\n  fieldmark label --list --uncertain --json")]
     Label(Label),

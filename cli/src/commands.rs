@@ -16,6 +16,7 @@ pub(crate) mod models;
 pub(crate) mod node;
 pub(crate) mod packages;
 pub(crate) mod privacy;
+pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscriptions;
 

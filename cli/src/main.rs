@@ -50,6 +50,7 @@ fn dispatch(cli: &Cli, out: &Output) -> anyhow::Result<()> {
         Command::Show(args) => commands::models::show(global, args, out),
         Command::Pull(args) => commands::models::pull(global, args, out),
         Command::Infer(args) => commands::infer::infer(global, args, out),
+        Command::Serve(args) => commands::serve::serve(global, args, out),
         Command::Label(args) => commands::feedback::label(global, args, out),
         Command::Feedback(args) => commands::feedback::feedback(global, args, out),
         Command::Evaluate(args) => commands::evaluate::evaluate(global, args, out),

@@ -51,7 +51,7 @@ pub(crate) fn node(global: &Global, args: &Node, out: &Output) -> anyhow::Result
 }
 
 /// Warnings go to standard error; `FIELDMARK_LOG` chooses others, such as `info` or `fieldmark=debug`.
-fn log_to_stderr() {
+pub(super) fn log_to_stderr() {
     let filter = EnvFilter::try_from_env("FIELDMARK_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let colours = std::io::stderr().is_terminal();
     tracing_subscriber::fmt()

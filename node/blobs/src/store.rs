@@ -162,6 +162,12 @@ impl BlobStore {
         self.contains(hash).then(|| self.shared.layout.data(hash))
     }
 
+    /// The file of a complete blob in the store of a folder that another process may have open.
+    #[must_use]
+    pub fn path_in(dir: &Path, hash: &BlobHash) -> Option<PathBuf> {
+        Some(Layout::at(dir).data(hash)).filter(|path| path.is_file())
+    }
+
     /// Every complete blob with its size, in the order of hashes.
     #[must_use]
     pub fn list(&self) -> Vec<(BlobHash, u64)> {

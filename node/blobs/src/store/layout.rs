@@ -39,6 +39,13 @@ impl Layout {
         Ok(layout)
     }
 
+    /// The paths of a store that may not be there.
+    pub(super) fn at(dir: &Path) -> Self {
+        Self {
+            dir: dir.to_path_buf(),
+        }
+    }
+
     pub(super) fn lock(&self) -> PathBuf {
         self.dir.join("lock")
     }

@@ -1,0 +1,98 @@
+//! Arguments of `serve`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::IsolationArg;
+
+/// Options of `serve`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Package folders written as paths such as ./digits (which need no node), and releases of the data folder
+    #[arg(required = true, value_name = "DIR|REF")]
+    pub(crate) models: Vec<String>,
+    /// Where REST listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8000")]
+    pub(crate) http: SocketAddr,
+    /// Where gRPC listens
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8001")]
+    pub(crate) grpc: SocketAddr,
+    /// Without gRPC
+    #[arg(long)]
+    pub(crate) no_grpc: bool,
+    /// Token that every request must bring; needed where other machines can reach the server
+    #[arg(
+        long,
+        env = "FIELDMARK_SERVE_TOKEN",
+        hide_env_values = true,
+        value_name = "TOKEN"
+    )]
+    pub(crate) token: Option<String>,
+    /// Serve other machines without a token; models are then loaded and unloaded by nobody
+    #[arg(long)]
+    pub(crate) allow_anyone: bool,
+    /// Runner processes of each model
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub(crate) replicas: u16,
+    /// Most records that run at once, taken from several requests
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) batch_max: u32,
+    /// How long a request may wait for others to run with, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub(crate) batch_delay_ms: u64,
+    /// Requests that may wait for each model; one more is refused
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) queue_max: u32,
+    /// Most memory of one runner, such as 512MiB or 4GiB [default: 2GiB]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub(crate) memory: Option<u64>,
+    /// Threads within one operation of a model
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub(crate) threads: Option<u32>,
+    /// Longest time for one request, waiting included, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) timeout: u64,
+    /// Longest request, such as 64MiB
+    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
+    pub(crate) body_max: u64,
+    /// Whether models run isolated; `off` lets a model do whatever you can do
+    #[arg(long, value_enum, default_value = "required")]
+    pub(crate) isolation: IsolationArg,
+    /// File to which the addresses are written once the server is ready
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ready_file: Option<PathBuf>,
+}
+
+/// Bytes from a number with or without KiB, MiB or GiB.
+fn size(text: &str) -> Result<u64, String> {
+    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let factor = match unit {
+        "" | "B" => 1_u64,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => return Err(format!("'{unit}' is no unit; use KiB, MiB or GiB")),
+    };
+    let number: u64 = number
+        .parse()
+        .map_err(|_| "a number is expected, such as 512MiB".to_owned())?;
+    let bytes = number.checked_mul(factor).filter(|bytes| *bytes > 0);
+    bytes.ok_or_else(|| "more than 0 and less than 16 EiB are expected".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_units() {
+        assert_eq!(size("512MiB"), Ok(512 << 20));
+        assert_eq!(size("4096"), Ok(4096));
+        for wrong in ["", "MiB", "1MB", "0", "-1", "99999999999GiB"] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
+    }
+}
