@@ -8,6 +8,7 @@ mod local;
 mod machine;
 mod samples;
 mod shares;
+mod tensors;
 mod wire;
 
 /// A decoder under test.
@@ -214,6 +215,12 @@ pub const TARGETS: &[Target] = &[
         "inputs of a model as JSON, both forms",
         local::infer,
         local::infers,
+    ),
+    named(
+        "infer-request",
+        "a request to a model server: JSON, and binary data behind it",
+        tensors::request,
+        tensors::requests,
     ),
     named(
         "webhook",

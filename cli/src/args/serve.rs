@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
+use fieldmark_supervisor::Device;
 
 use super::IsolationArg;
 
@@ -51,6 +52,9 @@ pub(crate) struct Serve {
     /// Threads within one operation of a model
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
     pub(crate) threads: Option<u32>,
+    /// Where models compute: cpu, cuda:0, … [default: cpu]
+    #[arg(long, value_name = "DEVICE")]
+    pub(crate) device: Option<Device>,
     /// Longest time for one request, waiting included, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
@@ -60,6 +64,9 @@ pub(crate) struct Serve {
     /// Whether models run isolated; `off` lets a model do whatever you can do
     #[arg(long, value_enum, default_value = "required")]
     pub(crate) isolation: IsolationArg,
+    /// OpenTelemetry collector that spans of requests are posted to (OTLP over HTTP), such as http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
     /// File to which the addresses are written once the server is ready
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,

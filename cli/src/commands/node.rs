@@ -5,7 +5,10 @@ use std::io::IsTerminal as _;
 use fieldmark_node::home::{Endpoint, Home};
 use fieldmark_node::{Ready, RunOptions};
 use serde_json::Value;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::args::{Global, IsolationArg, Node, NodeAction, Run};
 use crate::client::{Client, data_dir};
@@ -51,14 +54,18 @@ pub(crate) fn node(global: &Global, args: &Node, out: &Output) -> anyhow::Result
 }
 
 /// Warnings go to standard error; `FIELDMARK_LOG` chooses others, such as `info` or `fieldmark=debug`.
-pub(super) fn log_to_stderr() {
+fn log_to_stderr() {
+    tracing_subscriber::registry().with(stderr_layer()).init();
+}
+
+/// What writes the log.
+pub(super) fn stderr_layer<S>() -> impl Layer<S>
+where
+    S: tracing::Subscriber + for<'a> LookupSpan<'a>,
+{
     let filter = EnvFilter::try_from_env("FIELDMARK_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_ansi(colours)
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr).with_filter(filter)
 }
 
 /// The API's address, which must not leave this machine.

@@ -2,6 +2,7 @@
 
 mod models;
 mod releases;
+mod traces;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,6 +18,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::Layer as _;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::args::serve::Serve;
 use crate::args::{Global, IsolationArg};
@@ -39,7 +44,7 @@ struct Ready {
 
 /// `serve`
 pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Result<()> {
-    super::node::log_to_stderr();
+    let _posting = log(args)?;
     let options = server_options(args)?;
     if args.isolation == IsolationArg::Off {
         out.note("warning: isolation is off: models can do whatever you can do on this machine");
@@ -48,6 +53,19 @@ pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Resu
     super::block_on(Box::pin(run(args, options, Arc::new(models), out)))??;
     out.note("the server has ended");
     Ok(())
+}
+
+/// Logs go to standard error as those of a node do; spans to the collector, if there is one.
+fn log(args: &Serve) -> anyhow::Result<Option<traces::Posting>> {
+    let stderr = super::node::stderr_layer();
+    let Some(url) = &args.otlp else {
+        tracing_subscriber::registry().with(stderr).init();
+        return Ok(None);
+    };
+    let (layer, posting) = traces::to(url)?;
+    let spans = Targets::new().with_target("fieldmark_serving", tracing::Level::INFO);
+    tracing_subscriber::registry().with(stderr).with(layer.with_filter(spans)).init();
+    Ok(Some(posting))
 }
 
 fn server_options(args: &Serve) -> anyhow::Result<ServerOptions> {
@@ -98,12 +116,15 @@ fn supervisor_config(args: &Serve) -> anyhow::Result<SupervisorConfig> {
         config.isolation = Isolation::Off;
     }
     if let Some(memory) = args.memory {
-        config.memory_bytes_max = memory;
+        config.limits.memory_bytes_max = memory;
     }
     if let Some(threads) = args.threads {
-        config.threads = threads;
+        config.limits.threads = threads;
     }
-    config.request_timeout = Duration::from_secs(args.timeout);
+    config.limits.request_timeout = Duration::from_secs(args.timeout);
+    if let Some(device) = args.device {
+        config.limits.device = device;
+    }
     // A request and what frames add to it.
     let frame = args.body_max.saturating_add(1 << 20);
     config.frame_bytes_max = u32::try_from(frame)

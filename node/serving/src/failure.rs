@@ -145,6 +145,12 @@ impl Failure {
         }
     }
 
+    /// The same failure, said of a part of the request.
+    pub(crate) fn within(mut self, part: &str) -> Self {
+        self.message = format!("{part} {}", self.message);
+        self
+    }
+
     pub(crate) fn queue_full(model: &str, waiting: usize) -> Self {
         Self {
             kind: Kind::QueueFull,

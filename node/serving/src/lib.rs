@@ -22,9 +22,11 @@ mod request;
 pub mod rest;
 mod servable;
 mod statistics;
+mod tensor;
 
 pub use failure::{Failure, Kind};
-pub use fieldmark_tensors::{Parameter, Parameters, Tensor, TensorSpec};
+pub use fieldmark_supervisor::Content;
+pub use fieldmark_tensors::{Parameter, Parameters, TensorSpec};
 pub use listen::{Face, Stop, serve};
 pub use observer::{Answered, Catalog, Observer, Offered};
 pub use options::ServerOptions;
@@ -34,6 +36,7 @@ pub use repository::{
 pub use request::{Answer, Request, Wanted};
 pub use servable::{PoolOptions, Servable};
 pub use statistics::{BatchTotal, Counts, Latency, Timing, Total};
+pub use tensor::Tensor;
 
 /// Name of the server in its metadata.
 pub const SERVER_NAME: &str = "fieldmark";

@@ -3,9 +3,9 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use fieldmark_tensors::{Parameters, Tensor};
+use fieldmark_tensors::Parameters;
 
-use crate::{Failure, Servable};
+use crate::{Failure, Servable, Tensor};
 
 /// An answered request.
 #[derive(Debug, Clone, Copy)]

@@ -11,14 +11,13 @@ mod replica;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use fieldmark_supervisor::{Runner, RunnerStatus};
-use fieldmark_tensors::Tensor;
+use fieldmark_supervisor::{Arena, Runner, RunnerSpec, RunnerStatus};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::request::declared;
 use crate::statistics::{Statistics, Timing};
-use crate::{Failure, Servable};
+use crate::{Failure, Servable, Tensor};
 use queue::{Pending, Queue};
 use replica::Replica;
 
@@ -39,6 +38,7 @@ pub(crate) struct Pool {
     queue: Arc<Queue>,
     runners: Vec<Runner>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    arena: Option<Arena>,
 }
 
 impl Pool {
@@ -51,7 +51,9 @@ impl Pool {
         statistics: &Arc<Statistics>,
     ) -> Result<Self, Failure> {
         let count = servable.options.replicas.max(1);
-        let starting = (0..count).map(|_| Box::pin(started(servable)));
+        let (arena, mut spec) = (shared_memory(servable), servable.spec.clone());
+        spec.arena.clone_from(&arena);
+        let starting = (0..count).map(|_| Box::pin(started(servable, spec.clone())));
         let runners = futures::future::try_join_all(starting).await?;
         let queue = Arc::new(Queue::new(servable, count));
         let lanes = if servable.batch_max() > 1 { 1 } else { 2 };
@@ -66,6 +68,7 @@ impl Pool {
             queue,
             runners,
             tasks: Mutex::new(tasks),
+            arena,
         })
     }
 
@@ -75,8 +78,17 @@ impl Pool {
     /// If the queue is full.
     pub(crate) fn submit(&self, inputs: Vec<Tensor>) -> Result<oneshot::Receiver<Reply>, Failure> {
         let (reply, answer) = oneshot::channel();
+        let inputs = inputs
+            .into_iter()
+            .map(|input| input.share(self.arena.as_ref()))
+            .collect();
         self.queue.push(Pending::new(inputs, Instant::now(), reply))?;
         Ok(answer)
+    }
+
+    /// Memory that all runners of the model share with the server, for large tensors.
+    pub(crate) fn arena(&self) -> Option<&Arena> {
+        self.arena.as_ref()
     }
 
     /// Requests that wait.
@@ -106,9 +118,23 @@ impl Pool {
     }
 }
 
+/// Memory for large tensors: addresses, which take no memory until they are used.
+fn shared_memory(servable: &Servable) -> Option<Arena> {
+    if let Some(arena) = &servable.spec.arena {
+        return Some(arena.clone());
+    }
+    match Arena::new(Arena::BYTES_DEFAULT) {
+        Ok(arena) => Some(arena),
+        Err(error) => {
+            tracing::warn!(release = %servable.title(), %error, "no shared memory; large tensors travel in frames");
+            None
+        }
+    }
+}
+
 /// One runner, started and warmed up.
-async fn started(servable: &Arc<Servable>) -> Result<Runner, Failure> {
-    let runner = Runner::start(&servable.config, servable.spec.clone()).await?;
+async fn started(servable: &Arc<Servable>, spec: RunnerSpec) -> Result<Runner, Failure> {
+    let runner = Runner::start(&servable.config, spec).await?;
     if servable.options.warm_up.is_empty() {
         return Ok(runner);
     }

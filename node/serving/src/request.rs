@@ -1,8 +1,9 @@
 //! A request for an inference and its answer, as REST and gRPC both make them, checked against the model.
 
-use fieldmark_tensors::{Datatype, Elements, Parameters, Tensor, TensorSpec, fits};
+use fieldmark_supervisor::Content;
+use fieldmark_tensors::{Datatype, Parameters, TensorSpec, fits};
 
-use crate::{Failure, Servable};
+use crate::{Failure, Servable, Tensor};
 
 /// A request for an inference.
 #[derive(Debug, Clone, Default)]
@@ -187,9 +188,7 @@ fn classes(scores: &Tensor, count: u64, labels: &[String]) -> Result<Tensor, Fai
         let message = "is no row of FP32 or FP64 scores for each record, so it has no classes";
         Failure::invalid(format_args!("output '{}' {message}", scores.name))
     };
-    let Elements::Dense(bytes) = &scores.elements else {
-        return Err(none());
-    };
+    let bytes = scores.content.to_bytes();
     let values: Vec<f64> = match scores.datatype {
         Datatype::Fp32 => bytes
             .as_chunks::<4>()
@@ -229,7 +228,7 @@ fn classes(scores: &Tensor, count: u64, labels: &[String]) -> Result<Tensor, Fai
         name: scores.name.clone(),
         datatype: Datatype::Bytes,
         shape,
-        elements: Elements::Texts(texts),
+        content: Content::Texts(texts),
     })
 }
 

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use fieldmark_supervisor::{RunnerSpec, SupervisorConfig};
-use fieldmark_tensors::{Tensor, TensorSpec};
+use fieldmark_tensors::TensorSpec;
+
+use crate::Tensor;
 
 /// A model in one version, ready to be started.
 #[derive(Debug, Clone)]

@@ -1,6 +1,6 @@
-//! One tensor with its elements: checked, cut into rows, and put together again.
+//! One tensor with its elements, checked.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use fieldmark_proto::v1;
 
 use crate::{Datatype, ShapeError, TensorSpec, byte_count, element_count};
@@ -129,87 +129,6 @@ impl Tensor {
             shape: self.shape.clone(),
         })
     }
-
-    /// Rows `from..to` of the first dimension, sharing the bytes; `None` where there are none such.
-    #[must_use]
-    pub fn rows(&self, from: usize, to: usize) -> Option<Self> {
-        let (first, inner) = self.shape.split_first()?;
-        let rows = usize::try_from(*first).ok()?;
-        if from > to || to > rows {
-            return None;
-        }
-        let elements = match &self.elements {
-            Elements::Dense(bytes) => {
-                let row = byte_count(self.datatype, inner).ok()??;
-                let (start, end) = (row.checked_mul(from)?, row.checked_mul(to)?);
-                (end <= bytes.len()).then(|| Elements::Dense(bytes.slice(start..end)))?
-            }
-            Elements::Texts(texts) => {
-                let row = element_count(inner).ok()?;
-                Elements::Texts(texts.get(row.checked_mul(from)?..row.checked_mul(to)?)?.to_vec())
-            }
-        };
-        let mut shape = vec![i64::try_from(to - from).ok()?];
-        shape.extend_from_slice(inner);
-        Some(Self {
-            name: self.name.clone(),
-            datatype: self.datatype,
-            shape,
-            elements,
-        })
-    }
-}
-
-/// Tensors one below the other, along the first dimension. One alone is passed on without a copy.
-///
-/// # Errors
-/// [`TensorError::Unequal`] when datatypes or further sizes differ, or nothing is given.
-pub fn concatenate(name: &str, parts: Vec<Tensor>) -> Result<Tensor, TensorError> {
-    let unequal = || TensorError::Unequal {
-        name: name.to_owned(),
-    };
-    let mut parts = parts;
-    if parts.len() == 1 {
-        return parts.pop().ok_or_else(unequal);
-    }
-    let (datatype, inner) = match parts.first() {
-        Some(first) if !first.shape.is_empty() => (first.datatype, first.shape.get(1..).unwrap_or_default()),
-        _ => return Err(unequal()),
-    };
-    let mut rows = 0_i64;
-    for part in &parts {
-        let Some((first, further)) = part.shape.split_first() else {
-            return Err(unequal());
-        };
-        if part.datatype != datatype || further != inner {
-            return Err(unequal());
-        }
-        rows = rows.checked_add(*first).ok_or_else(unequal)?;
-    }
-    let mut shape = vec![rows];
-    shape.extend_from_slice(inner);
-    let elements = if datatype == Datatype::Bytes {
-        let texts = parts.into_iter().map(|part| match part.elements {
-            Elements::Texts(texts) => Ok(texts),
-            Elements::Dense(_) => Err(unequal()),
-        });
-        Elements::Texts(texts.collect::<Result<Vec<_>, _>>()?.concat())
-    } else {
-        let mut bytes = BytesMut::with_capacity(parts.iter().map(|part| part.elements.bytes()).sum());
-        for part in &parts {
-            let Elements::Dense(dense) = &part.elements else {
-                return Err(unequal());
-            };
-            bytes.extend_from_slice(dense);
-        }
-        Elements::Dense(bytes.freeze())
-    };
-    Ok(Tensor {
-        name: name.to_owned(),
-        datatype,
-        shape,
-        elements,
-    })
 }
 
 /// Zeros, or empty texts, of a stated shape, with 1 for sizes that are the caller's.
@@ -297,49 +216,6 @@ mod tests {
             shape: vec![i64::from(rows), 2],
             elements: Elements::Dense((0..rows * 4).collect::<Vec<u8>>().into()),
         }
-    }
-
-    fn texts(texts: &[&'static str]) -> Tensor {
-        Tensor {
-            name: "x".into(),
-            datatype: Datatype::Bytes,
-            shape: vec![i64::try_from(texts.len()).unwrap()],
-            elements: Elements::Texts(
-                texts
-                    .iter()
-                    .map(|text| Bytes::from_static(text.as_bytes()))
-                    .collect(),
-            ),
-        }
-    }
-
-    #[test]
-    fn what_was_put_together_comes_apart_again() {
-        let parts = [numbers(1), numbers(3), numbers(0), numbers(2)];
-        let whole = concatenate("x", parts.to_vec()).unwrap();
-        whole.check().unwrap();
-        assert_eq!(whole.shape, [6, 2]);
-        let mut from = 0;
-        for part in parts {
-            let rows = usize::try_from(part.shape[0]).unwrap();
-            assert_eq!(whole.rows(from, from + rows), Some(part));
-            from += rows;
-        }
-        assert_eq!(whole.rows(5, 7), None);
-        let whole = concatenate("x", vec![texts(&["a", ""]), texts(&["b"])]).unwrap();
-        assert_eq!(whole, texts(&["a", "", "b"]));
-        assert_eq!(whole.rows(1, 3), Some(texts(&["", "b"])));
-    }
-
-    #[test]
-    fn unlike_tensors_are_not_put_together() {
-        let mut wide = numbers(1);
-        wide.shape = vec![2, 1];
-        for other in [wide, texts(&["a"])] {
-            let mixed = concatenate("x", vec![numbers(1), other]);
-            assert!(matches!(mixed, Err(TensorError::Unequal { .. })));
-        }
-        assert!(concatenate("x", Vec::new()).is_err());
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use bytes::Bytes;
 use fieldmark_tensors::json::{NAME_BYTES_MAX, PARAMETERS_MAX, TENSORS_MAX};
-use fieldmark_tensors::{Datatype, Elements, Parameter, Parameters, Tensor, binary};
+use fieldmark_tensors::{Datatype, Elements, Parameter, Parameters, binary};
 use std::collections::BTreeMap;
 
 use super::proto;
 use super::proto::infer_parameter::ParameterChoice;
-use crate::{Answer, Failure, Request, Wanted};
+use crate::{Answer, Failure, Request, Tensor, Wanted};
 
 /// The schema's datatype of a name of the protocol.
 pub(crate) fn data_type(name: &str) -> proto::DataType {
@@ -145,14 +145,14 @@ fn tensor(
             listed(datatype, proto::InferTensorContents::default()).map_err(|problem| wrong(&problem))?
         }
     };
-    let tensor = Tensor {
+    let tensor = fieldmark_tensors::Tensor {
         name: input.name,
         datatype,
         shape: input.shape,
         elements,
     };
     tensor.check().map_err(Failure::invalid)?;
-    Ok(tensor)
+    Ok(tensor.into())
 }
 
 /// Elements out of the list of their kind; every other list must be empty.
@@ -220,7 +220,7 @@ pub(super) fn response(answer: Answer) -> Result<proto::ModelInferResponse, Fail
     let mut outputs = Vec::with_capacity(answer.outputs.len());
     let mut raw = Vec::with_capacity(answer.outputs.len());
     for output in answer.outputs {
-        let bytes = binary::encode(&output.elements);
+        let bytes = binary::encode(&output.elements());
         raw.push(bytes.ok_or_else(|| Failure::invalid("an element is too long for raw_output_contents"))?);
         outputs.push(proto::model_infer_response::InferOutputTensor {
             name: output.name,

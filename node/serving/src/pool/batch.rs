@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
-use fieldmark_tensors::{Tensor, TensorError, concatenate};
+use fieldmark_tensors::TensorError;
 
 use super::queue::Pending;
+use crate::Tensor;
+use crate::tensor::concatenate;
 
 /// Requests that run at once. Never empty.
 #[derive(Debug)]

@@ -5,13 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use fieldmark_tensors::Tensor;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout_at;
 
 use super::Reply;
 use super::batch::{Batch, rows_of};
-use crate::{Failure, Servable};
+use crate::{Failure, Servable, Tensor};
 
 /// A request that waits.
 #[derive(Debug)]

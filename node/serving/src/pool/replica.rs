@@ -5,14 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use fieldmark_supervisor::{InferError, Runner};
-use fieldmark_tensors::Tensor;
 
 use super::batch::{Batch, join, split};
 use super::queue::{Pending, Queue};
 use super::{Ran, Reply};
 use crate::request::declared;
 use crate::statistics::{Statistics, Timing};
-use crate::{Failure, Kind, Servable};
+use crate::tensor::returned;
+use crate::{Failure, Kind, Servable, Tensor};
 
 /// Longest time that a runner stays away from the queue after failures before it looks again.
 const AWAY_MAX: Duration = Duration::from_secs(1);
@@ -169,10 +169,13 @@ fn fail_all(requests: Vec<Pending>, failure: &Failure) {
 
 /// Runs inputs once.
 pub(super) async fn ask(runner: &Runner, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, InferError> {
-    let outputs = runner.infer(inputs.into_iter().map(Into::into).collect()).await?;
-    let checked = outputs
+    let answer = runner
+        .forward(inputs.into_iter().map(Into::into).collect())
+        .await?;
+    let checked = answer
+        .outputs
         .into_iter()
-        .map(Tensor::try_from)
+        .map(returned)
         .collect::<Result<Vec<_>, _>>();
     checked.map_err(|error| InferError::Rejected {
         name: runner.status().name,

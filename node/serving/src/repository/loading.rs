@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{Entry, Loaded, PoisonError, Repository, State};
+use tokio::task::JoinHandle;
+
 use crate::{Failure, Servable};
 
 /// Beyond the longest request, how long a version may take to drain.
@@ -31,7 +33,8 @@ impl Repository {
         let _turn = turn.lock().await;
         let (name, version) = (servable.name.clone(), servable.version.clone());
         self.put(servable).await?;
-        self.retire(&name, &[version]);
+        // Its requests end in their own time.
+        drop(self.retire(&name, &[version]));
         Ok(())
     }
 
@@ -52,11 +55,12 @@ impl Repository {
         for servable in offered {
             self.put(servable).await?;
         }
-        self.retire(name, &versions);
+        // Their requests end in their own time.
+        drop(self.retire(name, &versions));
         Ok(())
     }
 
-    /// Takes a model away. Requests that were begun are answered.
+    /// Takes a model away. Requests that were begun are answered; returns once its runners are gone.
     ///
     /// # Errors
     /// [`Failure`] of kind not found.
@@ -67,7 +71,7 @@ impl Repository {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
             return Err(Failure::not_found(format!("there is no model '{shown}' here")));
         }
-        self.retire(name, &[]);
+        futures::future::join_all(self.retire(name, &[])).await;
         Ok(())
     }
 
@@ -170,22 +174,24 @@ impl Repository {
     }
 
     /// Takes away every version of a model but those named, and drains them in the background.
-    fn retire(&self, name: &str, keep: &[String]) {
+    fn retire(&self, name: &str, keep: &[String]) -> Vec<JoinHandle<()>> {
         let mut models = self.write();
+        let mut drains = Vec::new();
         let Some(versions) = models.get_mut(name) else {
-            return;
+            return drains;
         };
         for (version, entry) in versions.iter_mut().filter(|(version, _)| !keep.contains(version)) {
             entry.state = State::Unloading;
             let (repository, name, version) = (self.clone(), name.to_owned(), version.clone());
             let loaded = entry.loaded.take();
-            tokio::spawn(async move {
+            drains.push(tokio::spawn(async move {
                 if let Some(loaded) = loaded {
                     loaded.drain(drain_time(&loaded)).await;
                 }
                 repository.forget(&name, &version);
-            });
+            }));
         }
+        drains
     }
 
     /// Drops a version that was retired, unless it was loaded again.

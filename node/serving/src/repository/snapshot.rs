@@ -1,6 +1,6 @@
 //! Everything about the models at one moment, for people and for metrics.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use fieldmark_supervisor::{Isolation, RunnerState};
 use serde::Serialize;
@@ -38,6 +38,8 @@ pub struct VersionSnapshot {
     pub cpu_seconds_max: u64,
     /// Threads within one operation.
     pub threads: u32,
+    /// Where its runners are to compute.
+    pub device: String,
     /// Longest time for one request, waiting included, in milliseconds.
     pub request_timeout_ms: u64,
     /// Most records that run at once.
@@ -80,6 +82,18 @@ pub struct ReplicaSnapshot {
     pub layers: Vec<String>,
     /// The latest failure of a process.
     pub last_failure: Option<String>,
+    /// Failures in a row, while it waits before it starts again.
+    pub failures: u32,
+    /// How long it still waits, in milliseconds.
+    pub pause_ms: u64,
+    /// Where it computes, as the runner says.
+    pub device: String,
+    /// The control group that bounds its memory, where there is one.
+    pub control_group: Option<String>,
+    /// From starting its process to a loaded model, in milliseconds.
+    pub load_ms: u64,
+    /// CPU time of its process at the last look, in milliseconds.
+    pub cpu_ms: u64,
 }
 
 impl Repository {
@@ -112,6 +126,14 @@ fn of_loaded(name: &str, version: &str, entry: &super::Entry, loaded: &super::Lo
         restarts: status.restarts,
         layers: status.layers,
         last_failure: status.last_failure,
+        failures: status.pause.map_or(0, |pause| pause.failures),
+        pause_ms: status.pause.map_or(0, |pause| {
+            millis(pause.until.saturating_duration_since(Instant::now()))
+        }),
+        device: status.device,
+        control_group: status.control_group,
+        load_ms: millis(status.load_time),
+        cpu_ms: millis(status.cpu_time),
     };
     VersionSnapshot {
         platform: servable.platform.clone(),
@@ -119,6 +141,7 @@ fn of_loaded(name: &str, version: &str, entry: &super::Entry, loaded: &super::Lo
         memory_bytes_max: limits.memory_bytes_max,
         cpu_seconds_max: limits.cpu_seconds_max,
         threads: limits.threads,
+        device: limits.device.to_string(),
         request_timeout_ms: millis(servable.options.request_timeout),
         batch_max: servable.batch_max(),
         batch_delay_ms: millis(servable.options.batch_delay),
@@ -147,6 +170,7 @@ impl VersionSnapshot {
             memory_bytes_max: 0,
             cpu_seconds_max: 0,
             threads: 0,
+            device: String::new(),
             request_timeout_ms: 0,
             batch_max: 0,
             batch_delay_ms: 0,

@@ -151,24 +151,31 @@ impl Reader {
             return Err(Failure::too_large(bytes, self.limit));
         }
         let mut whole = BytesMut::with_capacity(bytes);
-        self.fill(bytes, |piece| whole.extend_from_slice(piece)).await?;
+        self.pour(bytes, |piece| {
+            whole.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
         Ok(whole.freeze())
     }
 
     /// Gives the next so many bytes to `take`, piece by piece.
-    async fn fill(&mut self, bytes: usize, mut take: impl FnMut(&[u8])) -> Result<(), Failure> {
+    pub(super) async fn pour(
+        &mut self,
+        bytes: usize,
+        mut take: impl FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        self.unpack().await?;
         let mut left = bytes;
         while left > 0 {
             if self.buffered.is_empty() {
                 self.buffered = self.piece().await?.ok_or_else(|| {
-                    Failure::invalid(format_args!(
-                        "the body ends {left} bytes before its binary data does"
-                    ))
+                    Failure::invalid(format_args!("ends {left} bytes before its binary data does"))
                 })?;
                 continue;
             }
             let now = left.min(self.buffered.len());
-            take(self.buffered.get(..now).unwrap_or_default());
+            take(self.buffered.get(..now).unwrap_or_default())?;
             self.buffered.advance(now);
             left -= now;
         }

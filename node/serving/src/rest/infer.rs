@@ -9,10 +9,11 @@ use axum::http::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use fieldmark_supervisor::{Arena, Content};
 use fieldmark_tensors::json::{
     AnswerHead, Form, InferRequest, InputTensor, OutputTensor, Source, parse_request, write_answer,
 };
-use fieldmark_tensors::{Parameter, Tensor, binary, byte_count};
+use fieldmark_tensors::{Datatype, Elements, Parameter, binary, byte_count};
 use flate2::Compression;
 use flate2::write::{GzEncoder, ZlibEncoder};
 use tracing::Instrument as _;
@@ -21,12 +22,15 @@ use super::Target;
 use super::answer::Pieces;
 use super::body::{Reader, check_type};
 use crate::options::Shared;
-use crate::{Answer, Failure, Request, Wanted};
+use crate::tensor::SHARED_BYTES_MIN;
+use crate::{Answer, Failure, Request, Tensor, Wanted};
 
 /// Where the JSON ends and binary data begins.
 const HEAD_LENGTH: HeaderName = HeaderName::from_static("inference-header-content-length");
 /// JSON beyond this is read and written where it holds up nobody.
 const INLINE_BYTES_MAX: usize = 256 * 1024;
+/// Longest name of a trace.
+const TRACEPARENT_BYTES_MAX: usize = 64;
 /// Answers shorter than this are not worth packing.
 const PACKED_BYTES_MIN: usize = 1024;
 
@@ -46,6 +50,7 @@ pub(super) async fn infer(State(shared): State<Shared>, target: Target, request:
         model = %target.model,
         version = tracing::field::Empty,
         request_id = tracing::field::Empty,
+        traceparent = traceparent(request.headers()),
         status = tracing::field::Empty
     );
     let answered = Box::pin(answer(shared, target, request).instrument(span.clone())).await;
@@ -74,13 +79,25 @@ async fn answer(shared: Shared, target: Target, request: HttpRequest) -> Result<
     let parsed = off_thread(json.len(), move || parse_request(&json)).await?;
     let parsed = parsed.map_err(Failure::invalid)?;
     let forms = forms(&parsed)?;
-    let request = with_data(parsed, &mut reader, head_bytes.is_some()).await?;
+    let request = with_data(
+        parsed,
+        &mut reader,
+        head_bytes.is_some(),
+        lease.loaded().pool.arena(),
+    )
+    .await?;
     tracing::Span::current().record("request_id", request.id.as_str());
     let answer = shared.repository.infer(&lease, request, arrived).await?;
     drop(reader);
-    let size = answer.outputs.iter().map(|output| output.elements.bytes()).sum();
+    let size = answer.outputs.iter().map(|output| output.content.bytes()).sum();
     let packing = wanted_packing(&parts.headers);
     off_thread(size, move || written(&answer, &forms, packing)).await?
+}
+
+/// The W3C name of the trace that a request belongs to; empty for none.
+fn traceparent(headers: &HeaderMap) -> &str {
+    let given = headers.get("traceparent").and_then(|given| given.to_str().ok());
+    given.filter(|given| given.len() <= TRACEPARENT_BYTES_MAX).unwrap_or_default()
 }
 
 /// Runs work here if it is small, else on a thread for it.
@@ -123,7 +140,12 @@ fn forms(parsed: &InferRequest) -> Result<Forms, Failure> {
 }
 
 /// The request with the binary data that follows its JSON.
-async fn with_data(parsed: InferRequest, reader: &mut Reader, binary: bool) -> Result<Request, Failure> {
+async fn with_data(
+    parsed: InferRequest,
+    reader: &mut Reader,
+    binary: bool,
+    arena: Option<&Arena>,
+) -> Result<Request, Failure> {
     let mut inputs = Vec::with_capacity(parsed.inputs.len());
     for input in parsed.inputs {
         let InputTensor {
@@ -132,32 +154,24 @@ async fn with_data(parsed: InferRequest, reader: &mut Reader, binary: bool) -> R
             shape,
             source,
         } = input;
-        let wrong =
-            |problem: &dyn std::fmt::Display| Failure::invalid(format_args!("input '{name}' {problem}"));
-        let elements = match source {
-            Source::Json(elements) => elements,
+        let content = match source {
+            Source::Json(elements) => of_elements(elements),
             Source::Binary(_) if !binary => {
-                return Err(wrong(
-                    &"has a binary_data_size, but Inference-Header-Content-Length does not say where \
-                                   the binary data begins",
-                ));
+                return Err(Failure::invalid(format_args!(
+                    "input '{name}' has a binary_data_size, but Inference-Header-Content-Length does not say where \
+                     the binary data begins"
+                )));
             }
             Source::Binary(bytes) => {
-                let expected = byte_count(datatype, &shape).map_err(|error| wrong(&error))?;
-                if let Some(expected) = expected.filter(|expected| *expected != bytes) {
-                    let problem =
-                        format_args!("has {bytes} bytes of binary data, its shape takes {expected}");
-                    return Err(wrong(&problem));
-                }
-                let data = reader.take(bytes).await?;
-                binary::decode(datatype, &shape, data).map_err(|error| wrong(&error))?
+                let data = binary_data(reader, datatype, &shape, bytes, arena).await;
+                data.map_err(|failure| failure.within(&format!("input '{name}'")))?
             }
         };
         inputs.push(Tensor {
             name,
             datatype,
             shape,
-            elements,
+            content,
         });
     }
     if binary {
@@ -173,6 +187,44 @@ async fn with_data(parsed: InferRequest, reader: &mut Reader, binary: bool) -> R
         inputs,
         outputs: wanted.collect(),
     })
+}
+
+fn of_elements(elements: Elements) -> Content {
+    match elements {
+        Elements::Dense(bytes) => Content::Inline(bytes),
+        Elements::Texts(texts) => Content::Texts(texts),
+    }
+}
+
+/// The binary data of one input; much of it goes from the socket straight into shared memory.
+async fn binary_data(
+    reader: &mut Reader,
+    datatype: Datatype,
+    shape: &[i64],
+    bytes: usize,
+    arena: Option<&Arena>,
+) -> Result<Content, Failure> {
+    let expected = byte_count(datatype, shape).map_err(Failure::invalid)?;
+    if let Some(expected) = expected.filter(|expected| *expected != bytes) {
+        let problem = format_args!("has {bytes} bytes of binary data, its shape takes {expected}");
+        return Err(Failure::invalid(problem));
+    }
+    let room = arena.filter(|_| expected.is_some() && bytes >= SHARED_BYTES_MIN);
+    let Some(mut region) = room.and_then(|arena| arena.allocate(bytes)) else {
+        let data = reader.take(bytes).await?;
+        return binary::decode(datatype, shape, data)
+            .map(of_elements)
+            .map_err(Failure::invalid);
+    };
+    let mut at = 0;
+    reader
+        .pour(bytes, |piece| {
+            let written = region.write(at, piece);
+            at += piece.len();
+            written.map_err(|error| Failure::new(crate::Kind::Internal, error.to_string()))
+        })
+        .await?;
+    Ok(Content::Shared(vec![region]))
 }
 
 /// Parameters without those that are about the form alone.
@@ -199,14 +251,15 @@ fn written(answer: &Answer, forms: &Forms, packing: Option<&'static str>) -> Res
     };
     let mut data = Vec::new();
     let mut outputs = Vec::with_capacity(answer.outputs.len());
-    for output in &answer.outputs {
+    let elements: Vec<Elements> = answer.outputs.iter().map(Tensor::elements).collect();
+    for (output, elements) in answer.outputs.iter().zip(&elements) {
         let form = if is_binary(&output.name) {
-            let bytes = binary::encode(&output.elements);
+            let bytes = binary::encode(elements);
             let bytes = bytes.ok_or_else(|| Failure::invalid("an element is too long for binary data"))?;
             data.push(bytes.clone());
             Form::Binary(bytes.len())
         } else {
-            Form::Json(&output.elements)
+            Form::Json(elements)
         };
         outputs.push(OutputTensor {
             name: &output.name,

@@ -154,7 +154,7 @@ async fn binary_data_goes_both_ways() {
     assert!(f32::from_le_bytes(bytes[json_bytes + 4..].try_into().unwrap()).is_nan());
 
     for (cut, sign) in [
-        (body.len() - 1, "ends 1 bytes before"),
+        (body.len() - 1, "input 'x' ends 1 bytes before"),
         (body.len() + 3, "3 bytes follow"),
     ] {
         let mut wrong = body.clone();
@@ -234,9 +234,39 @@ async fn a_model_that_is_not_what_it_declares_is_not_served() {
     let repository = Repository::new(RepositoryOptions::default());
     let mut servable = models::net(folder.path(), "1", models::SQUARE, PoolOptions::default());
     servable.outputs[0].datatype = "INT64".into();
-    servable.options.warm_up = vec![fieldmark_tensors::zeros(&servable.inputs[0]).unwrap()];
+    servable.options.warm_up = vec![fieldmark_tensors::zeros(&servable.inputs[0]).unwrap().into()];
     let failure = repository.load(servable).await.unwrap_err();
     assert!(failure.message.contains("its manifest says INT64"), "{failure}");
     assert!(!repository.is_ready());
     assert_eq!(repository.index()[0].state, "UNAVAILABLE");
+}
+
+#[tokio::test]
+async fn large_tensors_travel_through_shared_memory() {
+    let server = Server::with(models::SQUARE, PoolOptions::default()).await;
+    let records = 20_000_usize;
+    let head = json!({
+        "parameters": { "binary_data_output": true },
+        "inputs": [{
+            "name": "x", "datatype": "FP32", "shape": [records, 2],
+            "parameters": { "binary_data_size": records * 8 }
+        }]
+    })
+    .to_string();
+    let mut body = head.clone().into_bytes();
+    let values = (0_u16..u16::MAX).cycle().map(f32::from).take(records * 2);
+    body.extend(values.clone().flat_map(f32::to_le_bytes));
+    let length = head.len().to_string();
+    let headers = [("inference-header-content-length", length.as_str())];
+    for _ in 0..3 {
+        let response = server.ask("/v2/models/net/infer", &headers, body.clone()).await;
+        assert_eq!(response.status(), 200);
+        let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+        let squares: Vec<u8> = values
+            .clone()
+            .map(|value| value * value)
+            .flat_map(f32::to_le_bytes)
+            .collect();
+        assert!(bytes.ends_with(&squares));
+    }
 }

@@ -9,8 +9,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Visitor};
 use crate::binary::TEXTS_MAX;
 use crate::{Datatype, Elements, RANK_MAX};
 
-/// Room made at first for a tensor whose shape says that it is large: memory grows with what comes.
-const ROOM_MAX: usize = 1 << 20;
+/// Elements that room is made for at first, whatever the shape says: memory grows with what comes.
+const ROOM_MAX: usize = 4096;
 
 /// Collects the elements of one tensor.
 pub(super) struct Collector {
@@ -30,7 +30,7 @@ impl Collector {
         let room = expected.unwrap_or(0).min(ROOM_MAX);
         let (bytes, texts) = match datatype.width() {
             Some(width) => (room * width, 0),
-            None => (0, room.min(1024)),
+            None => (0, room.min(64)),
         };
         Self {
             datatype,
