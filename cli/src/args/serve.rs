@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use fieldmark_supervisor::Device;
 
-use super::IsolationArg;
+use super::models::RunnerArgs;
 
 /// Options of `serve`.
 #[derive(Debug, Args)]
@@ -61,9 +61,8 @@ pub(crate) struct Serve {
     /// Longest request, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
     pub(crate) body_max: u64,
-    /// Whether models run isolated; `off` lets a model do whatever you can do
-    #[arg(long, value_enum, default_value = "required")]
-    pub(crate) isolation: IsolationArg,
+    #[command(flatten)]
+    pub(crate) runner: RunnerArgs,
     /// OpenTelemetry collector that spans of requests are posted to (OTLP over HTTP), such as http://127.0.0.1:4318
     #[arg(long, value_name = "URL")]
     pub(crate) otlp: Option<String>,

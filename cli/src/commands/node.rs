@@ -65,7 +65,10 @@ where
 {
     let filter = EnvFilter::try_from_env("FIELDMARK_LOG").unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let colours = std::io::stderr().is_terminal();
-    tracing_subscriber::fmt::layer().with_ansi(colours).with_writer(std::io::stderr).with_filter(filter)
+    tracing_subscriber::fmt::layer()
+        .with_ansi(colours)
+        .with_writer(std::io::stderr)
+        .with_filter(filter)
 }
 
 /// The API's address, which must not leave this machine.

@@ -13,7 +13,7 @@ use fieldmark_serving::{
     Catalog, Face, PoolOptions, Repository, RepositoryOptions, ServerOptions, Snapshot, Stop, grpc, rest,
     serve as listen,
 };
-use fieldmark_supervisor::{Isolation, SupervisorConfig};
+use fieldmark_supervisor::SupervisorConfig;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -46,10 +46,14 @@ struct Ready {
 pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Result<()> {
     let _posting = log(args)?;
     let options = server_options(args)?;
-    if args.isolation == IsolationArg::Off {
+    if args.runner.isolation == IsolationArg::Off {
         out.note("warning: isolation is off: models can do whatever you can do on this machine");
     }
-    let models = Models::find(global, args, pool_options(args), supervisor_config(args)?)?;
+    let spinner = out.spinner("reading the models");
+    let mut workshop = super::packages::workshop(global, &args.runner, spinner.clone())?;
+    limit(args, &mut workshop.config);
+    let models = Models::find(global, args, pool_options(args), workshop)?;
+    spinner.finish_and_clear();
     super::block_on(Box::pin(run(args, options, Arc::new(models), out)))??;
     out.note("the server has ended");
     Ok(())
@@ -64,7 +68,10 @@ fn log(args: &Serve) -> anyhow::Result<Option<traces::Posting>> {
     };
     let (layer, posting) = traces::to(url)?;
     let spans = Targets::new().with_target("fieldmark_serving", tracing::Level::INFO);
-    tracing_subscriber::registry().with(stderr).with(layer.with_filter(spans)).init();
+    tracing_subscriber::registry()
+        .with(stderr)
+        .with(layer.with_filter(spans))
+        .init();
     Ok(Some(posting))
 }
 
@@ -110,27 +117,24 @@ fn pool_options(args: &Serve) -> PoolOptions {
     }
 }
 
-fn supervisor_config(args: &Serve) -> anyhow::Result<SupervisorConfig> {
-    let mut config = SupervisorConfig::beside_current_exe()?;
-    if args.isolation == IsolationArg::Off {
-        config.isolation = Isolation::Off;
-    }
+/// What every runner may use, as the user says.
+fn limit(args: &Serve, config: &mut SupervisorConfig) {
+    let limits = &mut config.limits;
     if let Some(memory) = args.memory {
-        config.limits.memory_bytes_max = memory;
+        limits.memory_bytes_max = memory;
     }
     if let Some(threads) = args.threads {
-        config.limits.threads = threads;
+        limits.threads = threads;
     }
-    config.limits.request_timeout = Duration::from_secs(args.timeout);
     if let Some(device) = args.device {
-        config.limits.device = device;
+        limits.device = device;
     }
+    limits.request_timeout = Duration::from_secs(args.timeout);
     // A request and what frames add to it.
     let frame = args.body_max.saturating_add(1 << 20);
     config.frame_bytes_max = u32::try_from(frame)
         .unwrap_or(u32::MAX)
         .max(config.frame_bytes_max);
-    Ok(config)
 }
 
 async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Output) -> anyhow::Result<()> {
@@ -157,7 +161,7 @@ async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Ou
     }
     let ready = Ready {
         event: "ready",
-        http: format!("http://{}", http.local_addr()?),
+        http: http.local_addr()?.to_string(),
         grpc: grpc_listener
             .as_ref()
             .map(|grpc| grpc.local_addr())
@@ -284,9 +288,9 @@ fn ready_text(ready: &Ready, repository: &Repository) -> String {
     lines.push_str("\n\n");
     let grpc = ready.grpc.clone().unwrap_or_else(|| "off".to_owned());
     lines.push_str(&text::fields(&[
-        ("REST", format!("{}/v2", ready.http)),
+        ("REST", format!("http://{}/v2", ready.http)),
         ("gRPC", grpc),
-        ("metrics", format!("{}/metrics", ready.http)),
+        ("metrics", format!("http://{}/metrics", ready.http)),
     ]));
     let first = ready
         .models
@@ -296,7 +300,7 @@ fn ready_text(ready: &Ready, repository: &Repository) -> String {
     if let Ok((_, servable)) = repository.describe(&first, None) {
         lines.push_str(&format!(
             "\n\nTry it:\n  {}",
-            models::curl(&ready.http, &servable)
+            models::curl(&format!("http://{}", ready.http), &servable)
         ));
     }
     lines.push_str("\n\nCtrl-C or SIGTERM ends the server, SIGHUP loads packages that have changed.");

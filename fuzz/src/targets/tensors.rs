@@ -52,7 +52,8 @@ pub(super) fn requests() -> Vec<Vec<u8>> {
         let length = u16::try_from(head.len()).unwrap_or(u16::MAX).to_le_bytes();
         [&length[..], head.as_bytes(), data].concat()
     };
-    let nested = r#"{"id":"1","inputs":[{"name":"x","datatype":"FP32","shape":[2,2],"data":[[1,2.5],[-3e1,0]]}]}"#;
+    let nested =
+        r#"{"id":"1","inputs":[{"name":"x","datatype":"FP32","shape":[2,2],"data":[[1,2.5],[-3e1,0]]}]}"#;
     let unordered = r#"{"inputs":[{"data":["a","ü"],"shape":[2],"datatype":"BYTES","name":"t"}],
         "outputs":[{"name":"y","parameters":{"binary_data":true,"classification":2}}]}"#;
     let binary = r#"{"parameters":{"binary_data_output":true},"inputs":[

@@ -175,7 +175,8 @@ impl Feature {
             Some(first) if self.by_row => usize::try_from(*first).unwrap_or(0),
             _ => 1,
         };
-        let bytes = match &tensor.elements {
+        let elements = tensor.elements();
+        let bytes = match &elements {
             Elements::Texts(texts) => return texts.iter().take(rows).map(|text| text.len() as f64).collect(),
             Elements::Dense(bytes) => bytes,
         };
@@ -245,6 +246,7 @@ fn confidence(scores: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fieldmark_serving::Content;
     use fieldmark_tensors::Datatype;
 
     fn spec(name: &str, datatype: &str, shape: &[i64]) -> TensorSpec {
@@ -261,7 +263,7 @@ mod tests {
             name: name.into(),
             datatype: Datatype::Fp32,
             shape: shape.into(),
-            elements: Elements::Dense(bytes.into()),
+            content: Content::Inline(bytes.into()),
         }
     }
 
@@ -290,7 +292,7 @@ mod tests {
             name: "text".into(),
             datatype: Datatype::Bytes,
             shape: vec![2],
-            elements: Elements::Texts(vec!["über".into(), "".into()]),
+            content: Content::Texts(vec!["über".into(), "".into()]),
         };
         let many: Vec<f32> = [vec![1.0; 20], vec![f32::NAN; 20]].concat();
         let given = [

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use fieldmark_package::Package;
+use fieldmark_package::{Package, Workshop};
 use fieldmark_protocol::release::Release;
 use fieldmark_serving::{
     Catalog, Failure as Refused, Kind, Offered, PoolOptions, Servable, Tensor, TensorSpec,
 };
-use fieldmark_supervisor::{RunnerSpec, SupervisorConfig};
 use fieldmark_tensors::{Datatype, element_count, zeros};
 use serde_json::{Value, json};
 
@@ -35,7 +34,15 @@ pub(super) struct Models {
     global: Global,
     sources: BTreeMap<String, Vec<Source>>,
     pool: PoolOptions,
-    config: SupervisorConfig,
+    workshop: Workshop,
+}
+
+/// A package as it lies there now.
+struct Found {
+    folder: PathBuf,
+    release: Release,
+    /// What it is tried on before it is served.
+    sample: Vec<Tensor>,
 }
 
 impl Models {
@@ -44,14 +51,9 @@ impl Models {
         global: &Global,
         args: &Serve,
         pool: PoolOptions,
-        config: SupervisorConfig,
+        workshop: Workshop,
     ) -> anyhow::Result<Self> {
-        let mut models = Self {
-            global: global.clone(),
-            sources: BTreeMap::new(),
-            pool,
-            config,
-        };
+        let mut sources: BTreeMap<String, Vec<Source>> = BTreeMap::new();
         let mut titles = Vec::new();
         for named in &args.models {
             let source = if is_folder(named) {
@@ -59,27 +61,32 @@ impl Models {
             } else {
                 Source::Release(named.clone())
             };
-            let servable = models.servable(&source)?;
-            let title = servable.title();
+            let release = source.read(global)?.release;
+            let title = format!("{}@{}", release.name, release.version);
             if titles.contains(&title) {
-                return Err(Failure::usage(format!(
-                    "{title} is named twice; each model has a version of its own"
-                ))
-                .into());
+                let message = format!("{title} is named twice; each model has a version of its own");
+                return Err(Failure::usage(message).into());
             }
             titles.push(title);
-            models.sources.entry(servable.name).or_default().push(source);
+            sources.entry(release.name).or_default().push(source);
         }
-        Ok(models)
+        Ok(Self {
+            global: global.clone(),
+            sources,
+            pool,
+            workshop,
+        })
     }
 
-    /// What a source is now.
-    fn servable(&self, source: &Source) -> anyhow::Result<Servable> {
-        let folder = match source {
-            Source::Folder(folder) => folder.clone(),
-            Source::Release(reference) => releases::laid_out(&self.global, reference)?,
-        };
-        let (release, spec, sample) = in_folder(&folder)?;
+    /// What a server needs of a package; an environment of Python packages is built if it is not there.
+    async fn servable(&self, found: Found) -> anyhow::Result<Servable> {
+        let Found {
+            folder,
+            release,
+            sample,
+        } = found;
+        let source = fieldmark_package::Source::Folder(&folder);
+        let spec = self.workshop.prepare(&release, source).await?;
         Ok(Servable {
             name: release.name,
             version: release.version,
@@ -88,11 +95,33 @@ impl Models {
             outputs: release.outputs,
             labels: release.labels,
             spec,
-            config: self.config.clone(),
+            config: self.workshop.config.clone(),
             options: PoolOptions {
                 warm_up: sample,
                 ..self.pool.clone()
             },
+        })
+    }
+}
+
+impl Source {
+    /// What is there now.
+    fn read(&self, global: &Global) -> anyhow::Result<Found> {
+        let folder = match self {
+            Self::Folder(folder) => folder.clone(),
+            Self::Release(reference) => releases::laid_out(global, reference)?,
+        };
+        let package = Package::read(&folder)?;
+        let sample = package
+            .sample()?
+            .into_iter()
+            .map(fieldmark_tensors::Tensor::try_from);
+        Ok(Found {
+            release: package.hash()?,
+            sample: sample
+                .map(|tensor| tensor.map(Tensor::from))
+                .collect::<Result<_, _>>()?,
+            folder,
         })
     }
 }
@@ -104,21 +133,6 @@ fn is_folder(reference: &str) -> bool {
     written_as_path && Path::new(reference).is_dir()
 }
 
-/// A package folder: what it holds, what a runner loads, and what it is tried on before it is served.
-fn in_folder(folder: &Path) -> anyhow::Result<(Release, RunnerSpec, Vec<Tensor>)> {
-    let package = Package::read(folder)?;
-    let release = package.hash()?;
-    let sample = package
-        .sample()?
-        .into_iter()
-        .map(Tensor::try_from)
-        .collect::<Result<_, _>>()?;
-    let spec = RunnerSpec::new(package.title(), folder.join(&release.entry))
-        .inputs(release.inputs.iter().map(|input| input.name.clone()))
-        .outputs(release.outputs.iter().map(|output| output.name.clone()));
-    Ok((release, spec, sample))
-}
-
 impl Catalog for Models {
     fn offer<'a>(&'a self, model: &'a str) -> Offered<'a> {
         Box::pin(async move {
@@ -126,31 +140,38 @@ impl Catalog for Models {
             let sources = self.sources.get(model).cloned().ok_or_else(|| {
                 Refused::not_found(format!("this server was not started with a model '{shown}'"))
             })?;
-            let models = self.clone();
+            let global = self.global.clone();
             let found = tokio::task::spawn_blocking(move || {
                 sources
                     .iter()
-                    .map(|source| models.servable(source))
+                    .map(|source| source.read(&global))
                     .collect::<anyhow::Result<Vec<_>>>()
             });
             let found = found
                 .await
                 .map_err(|_| Refused::new(Kind::Internal, "the work was interrupted"))?;
-            let found = found.map_err(|error| Refused::new(Kind::Model, format!("{error:#}")))?;
-            if let Some(other) = found.iter().find(|servable| servable.name != model) {
-                let message = format!(
-                    "the package of '{shown}' is now called '{}'; start the server again",
-                    other.name
-                );
-                return Err(Refused::new(Kind::Model, message));
+            let mut offered = Vec::new();
+            for found in found.map_err(refused)? {
+                if found.release.name != model {
+                    let other = &found.release.name;
+                    let message =
+                        format!("the package of '{shown}' is now called '{other}'; start the server again");
+                    return Err(Refused::new(Kind::Model, message));
+                }
+                offered.push(Box::pin(self.servable(found)).await.map_err(refused)?);
             }
-            Ok(found)
+            Ok(offered)
         })
     }
 
     fn names(&self) -> Vec<String> {
         self.sources.keys().cloned().collect()
     }
+}
+
+/// A package that cannot be served.
+fn refused(error: anyhow::Error) -> Refused {
+    Refused::new(Kind::Model, format!("{error:#}"))
 }
 
 /// A line for a shell that asks the model.

@@ -60,7 +60,10 @@ pub(super) fn to(url: &str) -> anyhow::Result<(Traces, Posting)> {
     getrandom::fill(&mut seed).context("the operating system gives no randomness")?;
     let (sender, spans) = sync_channel(WAITING_MAX);
     let url = format!("{}/v1/traces", url.trim_end_matches('/'));
-    let config = Agent::config_builder().proxy(None).max_redirects(0).timeout_global(Some(POST_WITHIN));
+    let config = Agent::config_builder()
+        .proxy(None)
+        .max_redirects(0)
+        .timeout_global(Some(POST_WITHIN));
     let agent = Agent::new_with_config(config.build());
     let thread = std::thread::Builder::new()
         .name("otlp".to_owned())
@@ -131,7 +134,10 @@ struct Fields(Vec<(&'static str, String)>);
 
 impl Fields {
     fn of(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value.as_str())
+        self.0
+            .iter()
+            .find(|(field, _)| *field == name)
+            .map(|(_, value)| value.as_str())
     }
 }
 
@@ -166,7 +172,9 @@ where
 
     fn on_close(&self, id: Id, context: Context<'_, S>) {
         let Some(span) = context.span(&id) else { return };
-        let Some(begun) = span.extensions_mut().remove::<Begun>() else { return };
+        let Some(begun) = span.extensions_mut().remove::<Begun>() else {
+            return;
+        };
         let ended = self.ended(span.name(), &begun);
         if self.spans.try_send(ended).is_err() {
             let lost = self.lost.fetch_add(1, Ordering::Relaxed) + 1;
@@ -181,10 +189,14 @@ impl Traces {
     fn ended(&self, name: &str, begun: &Begun) -> Value {
         let number = self.count.fetch_add(1, Ordering::Relaxed);
         let own = blake3::keyed_hash(&self.seed, &number.to_le_bytes()).to_hex();
-        let (trace, parent) = begun.fields.of("traceparent").and_then(parent_of).unwrap_or_else(|| {
-            let trace = own.get(16..48).unwrap_or_default().to_owned();
-            (trace, String::new())
-        });
+        let (trace, parent) = begun
+            .fields
+            .of("traceparent")
+            .and_then(parent_of)
+            .unwrap_or_else(|| {
+                let trace = own.get(16..48).unwrap_or_default().to_owned();
+                (trace, String::new())
+            });
         let attributes: Vec<Value> = begun
             .fields
             .0
@@ -215,7 +227,10 @@ fn parent_of(text: &str) -> Option<(String, String)> {
 }
 
 fn nanos(at: SystemTime) -> String {
-    at.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos().to_string()
+    at.duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos()
+        .to_string()
 }
 
 #[cfg(test)]
@@ -239,13 +254,20 @@ mod tests {
                 let count = stream.read(&mut buffer).unwrap();
                 seen.extend_from_slice(&buffer[..count]);
             }
-            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}").unwrap();
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                .unwrap();
             String::from_utf8(seen).unwrap()
         });
         let (traces, posting) = to(&url).unwrap();
         let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
         tracing::subscriber::with_default(tracing_subscriber::registry().with(traces), || {
-            let span = tracing::info_span!("infer", model = "net", traceparent = parent, status = tracing::field::Empty);
+            let span = tracing::info_span!(
+                "infer",
+                model = "net",
+                traceparent = parent,
+                status = tracing::field::Empty
+            );
             span.record("status", 200);
         });
         drop(posting);
@@ -262,7 +284,12 @@ mod tests {
 
     #[test]
     fn what_is_no_parent_starts_a_trace() {
-        for text in ["", "00-xyz-b7ad6b7169203331-01", "00-0af7651916cd43dd8448eb211c80319c", "a-b-c"] {
+        for text in [
+            "",
+            "00-xyz-b7ad6b7169203331-01",
+            "00-0af7651916cd43dd8448eb211c80319c",
+            "a-b-c",
+        ] {
             assert_eq!(parent_of(text), None, "{text}");
         }
     }

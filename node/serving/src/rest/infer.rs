@@ -97,7 +97,9 @@ async fn answer(shared: Shared, target: Target, request: HttpRequest) -> Result<
 /// The W3C name of the trace that a request belongs to; empty for none.
 fn traceparent(headers: &HeaderMap) -> &str {
     let given = headers.get("traceparent").and_then(|given| given.to_str().ok());
-    given.filter(|given| given.len() <= TRACEPARENT_BYTES_MAX).unwrap_or_default()
+    given
+        .filter(|given| given.len() <= TRACEPARENT_BYTES_MAX)
+        .unwrap_or_default()
 }
 
 /// Runs work here if it is small, else on a thread for it.
