@@ -5,6 +5,7 @@ pub(crate) mod datasets;
 pub(crate) mod issues;
 pub(crate) mod models;
 pub(crate) mod serve;
+pub(crate) mod serving;
 pub(crate) mod subscriptions;
 
 use std::net::SocketAddr;
@@ -116,6 +117,17 @@ pub(crate) enum Command {
         after_help = "Examples:\n  fieldmark serve ./digits-cnn\n  fieldmark serve ./digits-cnn digits-mlp@1.0.0 --batch-max 32 --replicas 2\n  fieldmark serve ./digits-cnn --http 0.0.0.0:8000 --token \"$(cat token)\""
     )]
     Serve(serve::Serve),
+    /// Show what runs here: a server's models and the node's runners, with limits, latencies and drift
+    #[command(after_help = "Examples:\n  fieldmark ps\n  fieldmark ps --server 127.0.0.1:9000 --json")]
+    Ps(serving::Ps),
+    /// Measure how fast a model is here, in the scenarios of MLPerf Inference
+    #[command(
+        after_help = "Examples:\n  fieldmark bench ./digits-cnn --plot latency.svg\n  fieldmark bench digits-cnn --url http://127.0.0.1:8000 --scenario server --latency-ms 20"
+    )]
+    Bench(serving::Bench),
+    /// Write down how a package's inputs and answers are distributed, so that drift can be told where it is served
+    #[command(after_help = "Example:\n  fieldmark reference ./digits-cnn --data digits.csv")]
+    Reference(serving::Reference),
     /// Say what served predictions should have been, on a small page
     #[command(after_help = "Examples:\n  fieldmark label\n  fieldmark label --list --uncertain --json")]
     Label(Label),

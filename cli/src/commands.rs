@@ -1,5 +1,6 @@
 //! What each command does.
 
+pub(crate) mod bench;
 pub(crate) mod budgets;
 pub(crate) mod challenges;
 pub(crate) mod datasets;
@@ -16,6 +17,10 @@ pub(crate) mod models;
 pub(crate) mod node;
 pub(crate) mod packages;
 pub(crate) mod privacy;
+pub(crate) mod ps;
+pub(crate) mod reference;
+mod releases;
+mod servables;
 pub(crate) mod serve;
 pub(crate) mod simulate;
 pub(crate) mod subscriptions;

@@ -74,4 +74,11 @@ impl Observer for DriftWatch {
         }
         Parameters::new()
     }
+
+    fn notes(&self, model: &str, version: &str) -> serde_json::Value {
+        match self.findings(model, version) {
+            none if none.is_empty() => serde_json::Value::Null,
+            drift => serde_json::json!({ "drift": drift }),
+        }
+    }
 }

@@ -53,6 +53,8 @@ pub struct Manifest {
     pub outputs: Vec<Tensor>,
     /// `[sample]`, used by `pack` and for public latency figures.
     pub sample: Option<Sample>,
+    /// `[drift]`: how inputs and answers were distributed when the release was made.
+    pub drift: Option<Drift>,
 }
 
 /// `[model]` of a manifest.
@@ -97,6 +99,14 @@ pub struct Tensor {
 #[serde(deny_unknown_fields)]
 pub struct Sample {
     /// JSON file with one value per input: `{"image": [[0.0, …]]}`.
+    pub file: String,
+}
+
+/// `[drift]` of a manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Drift {
+    /// JSON file with the reference distributions, made by `fieldmark reference`.
     pub file: String,
 }
 

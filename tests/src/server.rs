@@ -97,7 +97,9 @@ impl Server {
                 .with_context(|| format!("no '{name}' in {ready}"))?
                 .to_owned())
         };
-        (server.http, server.grpc) = (address("http")?, address("grpc")?);
+        let http = address("http")?;
+        http.clone_into(&mut server.http);
+        server.grpc = address("grpc")?;
         Ok(server)
     }
 

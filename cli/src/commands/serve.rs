@@ -1,7 +1,6 @@
 //! `serve`: models behind the Open Inference Protocol, from package folders or from the data folder.
 
-mod models;
-mod releases;
+mod page;
 mod traces;
 
 use std::net::SocketAddr;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use fieldmark_node::drift::DriftWatch;
 use fieldmark_serving::{
     Catalog, Face, PoolOptions, Repository, RepositoryOptions, ServerOptions, Snapshot, Stop, grpc, rest,
     serve as listen,
@@ -23,12 +23,12 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use super::servables::{Models, Servables, curl};
 use crate::args::serve::Serve;
 use crate::args::{Global, IsolationArg};
 use crate::failure::Failure;
 use crate::output::Output;
 use crate::text;
-use models::Models;
 
 /// Beyond the longest request, how long a server that stops waits for its connections.
 const DRAIN_EXTRA: Duration = Duration::from_secs(10);
@@ -52,9 +52,16 @@ pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Resu
     let spinner = out.spinner("reading the models");
     let mut workshop = super::packages::workshop(global, &args.runner, spinner.clone())?;
     limit(args, &mut workshop.config);
-    let models = Models::find(global, args, pool_options(args), workshop)?;
+    let drift = Arc::new(DriftWatch::default());
+    let servables = Servables {
+        global: global.clone(),
+        workshop,
+        pool: pool_options(args),
+        drift: Arc::clone(&drift),
+    };
+    let models = Models::find(&args.models, servables)?;
     spinner.finish_and_clear();
-    super::block_on(Box::pin(run(args, options, Arc::new(models), out)))??;
+    super::block_on(Box::pin(run(args, options, (Arc::new(models), drift), out)))??;
     out.note("the server has ended");
     Ok(())
 }
@@ -100,6 +107,7 @@ fn server_options(args: &Serve) -> anyhow::Result<ServerOptions> {
         token: args.token.clone(),
         local_only: remote.is_none(),
         control: remote.is_none() || args.token.is_some(),
+        page: Some(page::page()),
         body_bytes_max,
         bodies_bytes_max: defaults.bodies_bytes_max.max(body_bytes_max.saturating_mul(4)),
         ..defaults
@@ -137,7 +145,12 @@ fn limit(args: &Serve, config: &mut SupervisorConfig) {
         .max(config.frame_bytes_max);
 }
 
-async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Output) -> anyhow::Result<()> {
+async fn run(
+    args: &Serve,
+    options: ServerOptions,
+    (models, drift): (Arc<Models>, Arc<DriftWatch>),
+    out: &Output,
+) -> anyhow::Result<()> {
     let stop = Stop::default();
     let mut signals = Signals::listen()?;
     // Ports first: one that is taken is told before models are loaded.
@@ -148,7 +161,7 @@ async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Ou
     };
     let repository = Repository::new(RepositoryOptions {
         catalog: Some(models.clone()),
-        ..RepositoryOptions::default()
+        observer: Some(drift),
     });
     for name in models.names() {
         let spinner = out.spinner(&format!("loading {name}"));
@@ -291,6 +304,7 @@ fn ready_text(ready: &Ready, repository: &Repository) -> String {
         ("REST", format!("http://{}/v2", ready.http)),
         ("gRPC", grpc),
         ("metrics", format!("http://{}/metrics", ready.http)),
+        ("page", format!("http://{}/", ready.http)),
     ]));
     let first = ready
         .models
@@ -298,10 +312,8 @@ fn ready_text(ready: &Ready, repository: &Repository) -> String {
         .map(|model| text::string(model, "name"))
         .unwrap_or_default();
     if let Ok((_, servable)) = repository.describe(&first, None) {
-        lines.push_str(&format!(
-            "\n\nTry it:\n  {}",
-            models::curl(&format!("http://{}", ready.http), &servable)
-        ));
+        let line = curl(&format!("http://{}", ready.http), &servable);
+        lines.push_str(&format!("\n\nTry it:\n  {line}"));
     }
     lines.push_str("\n\nCtrl-C or SIGTERM ends the server, SIGHUP loads packages that have changed.");
     lines

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use fieldmark_blobs::BlobError;
+use fieldmark_fl::drift::ReferenceError;
 use fieldmark_protocol::card::CardError;
 use fieldmark_protocol::manifest::{MANIFEST_FILE, ManifestError};
 use fieldmark_supervisor::{InferError, StartError};
@@ -119,6 +120,14 @@ pub enum PackageError {
         path: PathBuf,
         /// What is wrong.
         detail: String,
+    },
+    /// The reference distributions cannot be used.
+    #[error("{}: {source}; make it again with `fieldmark reference`", path.display())]
+    Reference {
+        /// The file that `[drift]` names.
+        path: PathBuf,
+        /// What is wrong.
+        source: ReferenceError,
     },
     /// The inputs allow no sample of zeros.
     #[error("no sample can be made from the inputs: {0}; name one in [sample] of {MANIFEST_FILE}")]

@@ -23,6 +23,7 @@ mod workshop;
 use std::path::{Path, PathBuf};
 
 use fieldmark_blobs::{BlobHash, BlobStore};
+use fieldmark_fl::drift::Reference;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::manifest::{CARD_FILE, MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::{Artifact, Release};
@@ -80,6 +81,7 @@ impl Package {
             pickle::refuse(&package.folder.join(file))?;
         }
         package.check_runtime()?;
+        package.reference()?;
         Ok(package)
     }
 
@@ -152,6 +154,25 @@ impl Package {
         };
         let json = serde_json::from_str(&text).map_err(|e| fail(e.to_string()))?;
         values::from_json(&json, &release.inputs).map_err(|e| fail(e.to_string()))
+    }
+
+    /// How inputs and answers were distributed when the release was made, if the package says so.
+    ///
+    /// # Errors
+    /// [`PackageError`] when the file cannot be read or makes no sense.
+    pub fn reference(&self) -> Result<Option<Reference>, PackageError> {
+        let Some(drift) = &self.manifest.drift else {
+            return Ok(None);
+        };
+        let path = self.folder.join(&drift.file);
+        if !self.files.contains(&drift.file) {
+            let detail = format!("[drift] of {MANIFEST_FILE} names it, and it is no file of the package");
+            return Err(PackageError::File { path, detail });
+        }
+        let parsed = Reference::parse(&files::read_text(&path)?);
+        Ok(Some(
+            parsed.map_err(|source| PackageError::Reference { path, source })?,
+        ))
     }
 
     fn release(&self, artifacts: Vec<Artifact>) -> Result<Release, PackageError> {

@@ -16,6 +16,7 @@ mod listen;
 mod metrics;
 mod observer;
 mod options;
+mod page;
 mod pool;
 mod repository;
 mod request;
@@ -30,6 +31,7 @@ pub use fieldmark_tensors::{Parameter, Parameters, TensorSpec};
 pub use listen::{Face, Stop, serve};
 pub use observer::{Answered, Catalog, Observer, Offered};
 pub use options::ServerOptions;
+pub use page::Page;
 pub use repository::{
     Lease, Listed, ReplicaSnapshot, Repository, RepositoryOptions, Snapshot, State, VersionSnapshot,
 };

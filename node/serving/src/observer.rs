@@ -29,6 +29,12 @@ pub struct Answered<'a> {
 pub trait Observer: Send + Sync + 'static {
     /// A request was answered. What is returned is added to the answer's parameters.
     fn answered(&self, answered: &Answered<'_>) -> Parameters;
+
+    /// What it has to say about a version, for the owner of the server; null for nothing.
+    fn notes(&self, model: &str, version: &str) -> serde_json::Value {
+        let _ = (model, version);
+        serde_json::Value::Null
+    }
 }
 
 /// The future of a catalog's answer.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::{Failure, Repository};
+use crate::{Failure, Page, Repository};
 
 /// Bytes that one permit of the memory of all bodies stands for.
 const PERMIT_BYTES: usize = 4096;
@@ -21,6 +21,9 @@ pub struct ServerOptions {
     pub local_only: bool,
     /// Whether models may be loaded and unloaded by request. Default: yes.
     pub control: bool,
+    /// What is shown under `/` where models may be loaded by request, which is where only the owner asks. Default:
+    /// nothing.
+    pub page: Option<Page>,
     /// Longest request. Default: 64 MiB.
     pub body_bytes_max: usize,
     /// Memory for the bodies of all requests at once. Default: 1 GiB; at most 16 TiB.
@@ -39,6 +42,7 @@ impl Default for ServerOptions {
             token: None,
             local_only: true,
             control: true,
+            page: None,
             body_bytes_max: 64 << 20,
             bodies_bytes_max: 1 << 30,
             body_timeout: Duration::from_secs(60),

@@ -27,7 +27,12 @@ pub const OPENAPI: &str = include_str!("rest/openapi.json");
 pub fn face(repository: &Repository, options: &ServerOptions) -> Face {
     let guard = Guard::new(options, false);
     let shared = Shared::new(repository.clone(), options.clone());
-    let router = routes()
+    let mut routes = routes();
+    if let Some(page) = options.page.clone().filter(|_| options.control) {
+        let show = |State(shared): State<Shared>| async move { page.answer(&shared.repository.snapshot()) };
+        routes = routes.route("/", get(show));
+    }
+    let router = routes
         .fallback(|| async { Failure::not_found("there is nothing under this path; see /v2/openapi.json") })
         .layer(middleware::map_response(method_not_allowed))
         .layer(middleware::from_fn_with_state(guard, check))
@@ -70,8 +75,16 @@ async fn openapi() -> Response {
     ([(CONTENT_TYPE, "application/json")], OPENAPI).into_response()
 }
 
+/// What an observer says is for the owner alone.
 async fn processes(State(shared): State<Shared>) -> Response {
-    Json(shared.repository.snapshot()).into_response()
+    let mut snapshot = shared.repository.snapshot();
+    if !shared.options.control {
+        snapshot
+            .versions
+            .iter_mut()
+            .for_each(|version| version.observed = serde_json::Value::Null);
+    }
+    Json(snapshot).into_response()
 }
 
 async fn prometheus(State(shared): State<Shared>) -> Response {

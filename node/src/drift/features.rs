@@ -17,6 +17,8 @@ use fieldmark_tensors::{Elements, numbers};
 
 /// Most values of a row that are features of their own.
 const SINGLE_MAX: usize = 16;
+/// Largest tensor that is looked at: it is copied for it.
+const BYTES_MAX: usize = 8 << 20;
 /// How far from 1 the sum of scores may be that are probabilities.
 const SUM_TOLERANCE: f64 = 1e-3;
 
@@ -106,10 +108,11 @@ impl Features {
             1
         };
         let rows = usize::try_from(rows).unwrap_or(0).min(rows_max);
+        let (inputs, outputs) = (looked_at(inputs), looked_at(outputs));
         let columns: Vec<Vec<f64>> = self
             .list
             .iter()
-            .map(|feature| feature.column(inputs, outputs, rows))
+            .map(|feature| feature.column(if feature.of_output { &outputs } else { &inputs }, rows))
             .collect();
         let at = |row: usize| {
             columns
@@ -119,6 +122,14 @@ impl Features {
         };
         (0..rows).map(at).collect()
     }
+}
+
+/// Tensors with their elements in memory; those that are too large are left out.
+fn looked_at(tensors: &[Tensor]) -> Vec<(&Tensor, Elements)> {
+    let small = tensors
+        .iter()
+        .filter(|tensor| tensor.content.bytes() <= BYTES_MAX);
+    small.map(|tensor| (tensor, tensor.elements())).collect()
 }
 
 fn of_tensor(spec: &TensorSpec, of_output: bool, list: &mut Vec<Feature>) {
@@ -166,17 +177,15 @@ impl Feature {
         }
     }
 
-    fn column(&self, inputs: &[Tensor], outputs: &[Tensor], rows: usize) -> Vec<f64> {
-        let tensors = if self.of_output { outputs } else { inputs };
-        let Some(tensor) = tensors.iter().find(|tensor| tensor.name == self.tensor) else {
+    fn column(&self, tensors: &[(&Tensor, Elements)], rows: usize) -> Vec<f64> {
+        let Some((tensor, elements)) = tensors.iter().find(|(tensor, _)| tensor.name == self.tensor) else {
             return Vec::new();
         };
         let total = match tensor.shape.first() {
             Some(first) if self.by_row => usize::try_from(*first).unwrap_or(0),
             _ => 1,
         };
-        let elements = tensor.elements();
-        let bytes = match &elements {
+        let bytes = match elements {
             Elements::Texts(texts) => return texts.iter().take(rows).map(|text| text.len() as f64).collect(),
             Elements::Dense(bytes) => bytes,
         };

@@ -60,6 +60,9 @@ pub struct VersionSnapshot {
     pub latency: Latency,
     /// Its runners.
     pub replicas: Vec<ReplicaSnapshot>,
+    /// What the observer has to say about it.
+    #[serde(skip_serializing_if = "serde_json::Value::is_null")]
+    pub observed: serde_json::Value,
     /// Everything that was counted.
     #[serde(skip)]
     pub counts: Counts,
@@ -101,14 +104,18 @@ impl Repository {
     #[must_use]
     pub fn snapshot(&self) -> Snapshot {
         let ready = self.is_ready();
-        let models = self.read();
         let mut versions = Vec::new();
-        for (name, entries) in models.iter() {
+        for (name, entries) in self.read().iter() {
             for (version, entry) in version::in_order(entries) {
                 versions.push(match &entry.loaded {
                     Some(loaded) => of_loaded(name, version, entry, loaded),
                     None => VersionSnapshot::empty(name, version, entry),
                 });
+            }
+        }
+        if let Some(observer) = &self.inner.options.observer {
+            for version in &mut versions {
+                version.observed = observer.notes(&version.name, &version.version);
             }
         }
         Snapshot { ready, versions }
@@ -181,6 +188,7 @@ impl VersionSnapshot {
             cancelled: 0,
             latency: Latency::default(),
             replicas: Vec::new(),
+            observed: serde_json::Value::Null,
             counts: Counts::default(),
         }
     }

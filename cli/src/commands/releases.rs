@@ -29,7 +29,7 @@ struct File {
 }
 
 /// The folder with the files of a release, made if it is not there.
-pub(super) fn laid_out(global: &Global, reference: &str) -> anyhow::Result<PathBuf> {
+pub(crate) fn laid_out(global: &Global, reference: &str) -> anyhow::Result<PathBuf> {
     let home = Home::open(&data_dir(global)?)?;
     let files = match Endpoint::find(home.path()) {
         Ok(endpoint) => match asked(&Client::new(endpoint, home.path()), reference) {

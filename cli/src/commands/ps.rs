@@ -1,0 +1,248 @@
+//! `ps`: what runs here: a server's models, and the running node's runners.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::args::Global;
+use crate::args::serving::Ps;
+use crate::client::Client;
+use crate::failure::{Exit, Failure};
+use crate::output::Output;
+use crate::text;
+
+/// A server on this machine answers at once.
+const ANSWER_MAX: Duration = Duration::from_secs(5);
+
+/// `ps`
+pub(crate) fn ps(global: &Global, args: &Ps, out: &Output) -> anyhow::Result<()> {
+    let server = server(args);
+    let node = node(global);
+    if let (Err(server), Err(node)) = (&server, &node) {
+        let message = format!(
+            "nothing runs here: {server}; {node}; start a server with `fieldmark serve`, or name one with --server"
+        );
+        return Err(Failure::new(Exit::NoNode, "no-node", message).into());
+    }
+    let seen = json!({ "server": server.ok(), "node": node.ok() });
+    out.result(&seen, || shown(&seen, &args.server))
+}
+
+/// The state of a server.
+fn server(args: &Ps) -> anyhow::Result<Value> {
+    let config = ureq::Agent::config_builder()
+        .proxy(None)
+        .http_status_as_error(false)
+        .max_redirects(0);
+    let agent = config.timeout_global(Some(ANSWER_MAX)).build().new_agent();
+    let address = args.server.trim_start_matches("http://").trim_end_matches('/');
+    let mut request = agent.get(format!("http://{address}/fieldmark/ps"));
+    if let Some(token) = &args.token {
+        request = request.header("Authorization", format!("Bearer {token}"));
+    }
+    let mut answer = request
+        .call()
+        .map_err(|_| anyhow::anyhow!("no server answers at {address}"))?;
+    let body = answer.body_mut().read_to_string()?;
+    let parsed: Value = serde_json::from_str(&body).unwrap_or_default();
+    if !answer.status().is_success() {
+        let detail = text::string(&parsed, "error");
+        anyhow::bail!(
+            "the server at {address} answers {}: {}",
+            answer.status(),
+            text::plain(&detail)
+        );
+    }
+    Ok(parsed)
+}
+
+/// The runners of the running node.
+fn node(global: &Global) -> anyhow::Result<Value> {
+    let status = Client::connect(global)?.get("status")?;
+    Ok(json!({ "name": status.get("name"), "runners": status.get("runners") }))
+}
+
+fn shown(seen: &Value, address: &str) -> String {
+    let mut parts = Vec::new();
+    if let Some(server) = seen.get("server").filter(|server| !server.is_null()) {
+        parts.push(format!("server at {address}\n\n{}", versions(server)));
+    }
+    if let Some(node) = seen.get("node").filter(|node| !node.is_null()) {
+        parts.push(runners(node));
+    }
+    parts.join("\n\n")
+}
+
+fn versions(server: &Value) -> String {
+    let versions = text::list(server, "versions");
+    if versions.is_empty() {
+        return "nothing is loaded".to_owned();
+    }
+    let rows: Vec<Vec<String>> = versions.iter().map(version_row).collect();
+    let head = [
+        "model",
+        "state",
+        "runners",
+        "memory",
+        "of",
+        "device",
+        "threads",
+        "wall time",
+        "waiting",
+        "answered",
+        "failed",
+        "p50",
+        "p99",
+        "isolation",
+    ];
+    let mut lines = vec![text::table(&head, &rows)];
+    lines.extend(versions.iter().flat_map(troubles));
+    lines.extend(versions.iter().flat_map(drift));
+    lines.join("\n")
+}
+
+fn title(version: &Value) -> String {
+    text::plain(&format!(
+        "{}@{}",
+        text::string(version, "name"),
+        text::string(version, "version")
+    ))
+}
+
+fn version_row(version: &Value) -> Vec<String> {
+    let number = |name: &str| text::number(version, name);
+    let replicas = text::list(version, "replicas");
+    let memory: u64 = replicas
+        .iter()
+        .map(|replica| text::number(replica, "memory_bytes"))
+        .sum();
+    let layers = replicas
+        .iter()
+        .map(|replica| text::list(replica, "layers").len())
+        .min()
+        .unwrap_or(0);
+    let isolation = match version.get("isolated") {
+        Some(Value::Bool(false)) => "OFF".to_owned(),
+        _ => format!("{layers} layers"),
+    };
+    let latency = |name: &str| {
+        let found = version
+            .pointer(&format!("/latency/{name}"))
+            .and_then(Value::as_f64);
+        found.map_or_else(|| "-".to_owned(), |us| format!("{:.2} ms", us / 1e3))
+    };
+    vec![
+        title(version),
+        text::string(version, "state").to_lowercase(),
+        replicas.len().to_string(),
+        text::bytes(memory),
+        text::bytes(number("memory_bytes_max")),
+        replicas
+            .first()
+            .map(|replica| text::string(replica, "device"))
+            .unwrap_or_default(),
+        number("threads").to_string(),
+        format!("{} s", number("request_timeout_ms") / 1000),
+        format!("{}/{}", number("queue"), number("queue_max")),
+        number("answered").to_string(),
+        number("failed").to_string(),
+        latency("p50_us"),
+        latency("p99_us"),
+        isolation,
+    ]
+}
+
+/// Why something is not as it should be, a line each.
+fn troubles(version: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    let reason = text::string(version, "reason");
+    if !reason.is_empty() {
+        lines.push(format!("{}: {}", title(version), text::plain(&reason)));
+    }
+    for replica in text::list(version, "replicas") {
+        let restarts = text::number(replica, "restarts");
+        let failure = text::string(replica, "last_failure");
+        if !failure.is_empty() {
+            lines.push(format!(
+                "{}: started again {restarts} times; last: {}",
+                title(version),
+                text::plain(&failure)
+            ));
+        }
+        let (failures, pause_ms) = (
+            text::number(replica, "failures"),
+            text::number(replica, "pause_ms"),
+        );
+        if pause_ms > 0 {
+            lines.push(format!(
+                "{}: it failed {failures} times in a row and is left alone for {pause_ms} ms",
+                title(version)
+            ));
+        }
+    }
+    lines
+}
+
+/// The features that have drifted.
+fn drift(version: &Value) -> Vec<String> {
+    let features = version
+        .pointer("/observed/drift")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default();
+    let drifted = features
+        .iter()
+        .filter(|feature| feature.get("drifted") == Some(&Value::Bool(true)));
+    let number = |feature: &Value, name: &str| feature.get(name).and_then(Value::as_f64).unwrap_or_default();
+    let line = |feature: &Value| {
+        format!(
+            "{}: drift of {}: PSI {:.3} (chance makes up to {:.3}), KS {:.3} (up to {:.3}), {} rows",
+            title(version),
+            text::plain(&text::string(feature, "name")),
+            number(feature, "psi"),
+            number(feature, "psi_threshold"),
+            number(feature, "ks"),
+            number(feature, "ks_threshold"),
+            text::number(feature, "records"),
+        )
+    };
+    drifted.map(line).collect()
+}
+
+fn runners(node: &Value) -> String {
+    let row = |runner: &Value| {
+        let layers = text::list(runner, "layers").len();
+        vec![
+            text::plain(&text::string(runner, "name")),
+            text::string(runner, "state"),
+            text::bytes(text::number(runner, "memory_bytes")),
+            text::bytes(text::number(runner, "memory_bytes_max")),
+            text::string(runner, "device"),
+            text::number(runner, "threads").to_string(),
+            format!("{} s", text::number(runner, "request_timeout_ms") / 1000),
+            text::number(runner, "restarts").to_string(),
+            if layers == 0 {
+                "OFF".to_owned()
+            } else {
+                format!("{layers} layers")
+            },
+        ]
+    };
+    let name = text::plain(&text::string(node, "name"));
+    let rows: Vec<Vec<String>> = text::list(node, "runners").iter().map(row).collect();
+    if rows.is_empty() {
+        return format!("node {name}: no runner is loaded");
+    }
+    let head = [
+        "release",
+        "state",
+        "memory",
+        "of",
+        "device",
+        "threads",
+        "wall time",
+        "restarts",
+        "isolation",
+    ];
+    format!("node {name}\n\n{}", text::table(&head, &rows))
+}
