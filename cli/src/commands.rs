@@ -11,6 +11,7 @@ pub(crate) mod feedback;
 pub(crate) mod home;
 pub(crate) mod infer;
 mod inputs;
+pub(crate) mod isolation;
 pub(crate) mod issues;
 pub(crate) mod leaderboard;
 pub(crate) mod models;

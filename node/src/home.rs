@@ -30,7 +30,7 @@ use fieldmark_protocol::trust::{TRUSTED_MAX, TrustPolicy};
 use zeroize::Zeroizing;
 
 pub use address::Endpoint;
-pub use config::{Config, FORMAT, Role};
+pub use config::{Config, FORMAT, MachinePolicy, Role};
 pub use error::HomeError;
 
 const CONFIG: &str = "config.toml";

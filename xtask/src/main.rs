@@ -18,6 +18,7 @@ mod bench;
 mod cache;
 mod demo;
 mod fuzz;
+mod gpu;
 mod layers;
 mod lint;
 mod process;
@@ -52,6 +53,8 @@ enum Command {
     Sim(sim::Options),
     /// Give the decoders mutated bytes
     Fuzz(fuzz::Options),
+    /// Try models on this machine's NVIDIA GPU and print figures; skipped where there is none
+    Gpu,
     /// Measure against named baselines
     Bench(bench::Options),
 }
@@ -73,6 +76,7 @@ fn run(command: Command) -> Result<ExitCode> {
         Command::Layers => layers::run(&workspace).map(|()| ExitCode::SUCCESS),
         Command::Sim(options) => sim::run(&workspace, &options),
         Command::Fuzz(options) => fuzz::run(&workspace, &options),
+        Command::Gpu => gpu::run(&workspace),
         Command::Bench(options) => bench::run(&workspace, &options),
     }
 }

@@ -37,6 +37,13 @@ pub(crate) struct Options {
     gpu: bool,
 }
 
+impl Options {
+    /// With the libraries for a GPU.
+    pub(crate) const fn with_gpu() -> Self {
+        Self { gpu: true }
+    }
+}
+
 /// One thing that the cache holds.
 trait Part {
     /// What it is, and roughly how much is downloaded, for the progress line.

@@ -70,6 +70,7 @@ pub(crate) fn doctor(global: &Global, out: &Output) -> anyhow::Result<()> {
     }
     disk(&dir, &mut checks);
     isolation(&mut checks)?;
+    checks.extend(home.as_ref().map(isolation_policy));
     let failed = checks.iter().filter(|check| check.required && !check.ok).count();
     out.result(
         &serde_json::json!({ "ok": failed == 0, "checks": checks }),
@@ -225,11 +226,36 @@ fn isolation(checks: &mut Vec<Check>) -> anyhow::Result<()> {
     };
     let detail = format!("{} and {}", config.launcher.display(), config.runner.display());
     checks.push(Check::good("runner binaries", detail));
+    for (runtime, program) in [("onnx", &config.onnx_runner), ("python", &config.python_runner)] {
+        let name = format!("runner for {runtime}");
+        checks.push(match program {
+            Some(path) => Check::good(&name, path.display().to_string()),
+            None => {
+                let fix = format!("install fieldmark-runner-{runtime} beside fieldmark");
+                Check::bad(
+                    &name,
+                    format!("not installed: no {runtime} model runs here"),
+                    Some(&fix),
+                )
+                .optional()
+            }
+        });
+    }
     match super::block_on(probe_isolation(&config))? {
         Ok(probes) => checks.extend(probes.into_iter().map(layer)),
         Err(error) => checks.push(Check::bad("isolation", error.to_string(), None)),
     }
     Ok(())
+}
+
+/// Whether the data folder's policy lets models run without isolation.
+fn isolation_policy(home: &Home) -> Check {
+    if home.config.policy.allow_isolation_off {
+        let detail = "--isolation=off is obeyed here: a model could then do whatever you can do";
+        let fix = "remove allow_isolation_off from [policy] in config.toml";
+        return Check::bad("isolation: policy", detail, Some(fix)).optional();
+    }
+    Check::good("isolation: policy", "--isolation=off is refused")
 }
 
 fn layer(probe: LayerProbe) -> Check {

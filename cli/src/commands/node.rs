@@ -4,13 +4,14 @@ use std::io::IsTerminal as _;
 
 use fieldmark_node::home::{Endpoint, Home};
 use fieldmark_node::{Ready, RunOptions};
+use fieldmark_supervisor::Isolation;
 use serde_json::Value;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
-use crate::args::{Global, IsolationArg, Node, NodeAction, Run};
+use crate::args::{Global, Node, NodeAction, Run};
 use crate::client::{Client, data_dir};
 use crate::output::Output;
 use crate::text;
@@ -23,7 +24,8 @@ pub(crate) fn node(global: &Global, args: &Node, out: &Output) -> anyhow::Result
     let NodeAction::Run(args) = &args.action;
     log_to_stderr();
     let home = Home::open(&data_dir(global)?)?;
-    if args.isolation == IsolationArg::Off {
+    let isolation = super::isolation::of(&home, args.isolation)?;
+    if isolation == Isolation::Off {
         out.note("warning: isolation is off: models can do whatever you can do on this machine");
     }
     let options = RunOptions {
@@ -34,7 +36,7 @@ pub(crate) fn node(global: &Global, args: &Node, out: &Output) -> anyhow::Result
         blobs: args.blobs,
         mdns: args.mdns,
         webhook_ca: args.webhook_ca.clone(),
-        isolation_off: args.isolation == IsolationArg::Off,
+        isolation_off: isolation == Isolation::Off,
     };
     let endpoint_of = home.clone();
     let on_ready = |ready: &Ready| {

@@ -1,12 +1,12 @@
 //! `init-model` and `pack`: package folders, without a node.
 
 use fieldmark_package::{self as package, Packed, Progress, Workshop, starter};
-use fieldmark_supervisor::{Isolation, SupervisorConfig};
+use fieldmark_supervisor::SupervisorConfig;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use crate::args::Global;
 use crate::args::models::{InitModel, Pack, RunnerArgs};
-use crate::args::{Global, IsolationArg};
 use crate::output::Output;
 use crate::text;
 
@@ -16,9 +16,7 @@ const PROGRESS_CHARACTERS: usize = 100;
 /// Where packages are made ready to run: beside a node's data, so that a node finds the same environments.
 pub(crate) fn workshop(global: &Global, args: &RunnerArgs, spinner: ProgressBar) -> anyhow::Result<Workshop> {
     let mut config = SupervisorConfig::beside_current_exe()?;
-    if args.isolation == IsolationArg::Off {
-        config.isolation = Isolation::Off;
-    }
+    config.isolation = super::isolation::permitted(global, args.isolation)?;
     let mut workshop = Workshop::new(super::cache(global)?, config);
     workshop.python.clone_from(&args.python);
     workshop.progress = Progress::new(move |line| {

@@ -6,13 +6,14 @@
 //! from streamed bytes and run.
 
 mod artifact;
+mod cuda;
 mod model;
 mod tensor;
 mod texts;
 mod warm_up;
 
 use clap::Parser;
-use fieldmark_sandbox::{Device, Failure, FailureCode, Model, Options, RunnerLoad, Runtime};
+use fieldmark_sandbox::{Device, Failure, FailureCode, Model, Options, Reach, RunnerLoad, Runtime};
 use std::io::Read;
 use std::process::ExitCode;
 
@@ -28,6 +29,8 @@ struct Arguments {
 /// libtorch.
 struct Torch {
     device: tch::Device,
+    gpu_memory_bytes_max: Option<u64>,
+    reach: Reach,
 }
 
 impl Runtime for Torch {
@@ -35,15 +38,25 @@ impl Runtime for Torch {
         "torchscript"
     }
 
-    fn warm_up(&mut self, options: &Options) -> Result<(), String> {
-        if let Device::Cuda(_) = options.device {
-            return Err("this runner has no GPU support".to_owned());
+    fn warm_up(&mut self, options: &Options) -> Result<(), Failure> {
+        if let Device::Cuda(number) = options.device {
+            self.device = tch::Device::Cuda(usize::try_from(number).unwrap_or(usize::MAX));
+            self.gpu_memory_bytes_max = options.gpu_memory_bytes_max;
+            self.reach = cuda::open(options)?;
         }
-        warm_up::run().map_err(|error| error.to_string())
+        warm_up::run().map_err(|error| thrown(FailureCode::Device, &error))
     }
 
-    fn use_threads(&mut self, threads: u32) {
+    fn reach(&self) -> Reach {
+        self.reach.clone()
+    }
+
+    fn settle(&mut self, threads: u32) -> Result<(), Failure> {
         warm_up::use_threads(threads);
+        match self.device {
+            tch::Device::Cuda(number) => cuda::settle(number, self.gpu_memory_bytes_max),
+            _ => Ok(()),
+        }
     }
 
     fn load(&mut self, artifact: &mut dyn Read, request: &RunnerLoad) -> Result<Box<dyn Model>, Failure> {
@@ -62,6 +75,8 @@ fn main() -> ExitCode {
     let options = Arguments::parse().options;
     let mut torch = Torch {
         device: tch::Device::Cpu,
+        gpu_memory_bytes_max: None,
+        reach: Reach::default(),
     };
     fieldmark_sandbox::run(&mut torch, &options)
 }

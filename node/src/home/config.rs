@@ -98,6 +98,17 @@ pub struct Config {
     /// What becomes of the predictions it serves.
     #[serde(default)]
     pub serving: Serving,
+    /// What is permitted on this machine.
+    #[serde(default)]
+    pub policy: MachinePolicy,
+}
+
+/// What is permitted on this machine, whatever a command line asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MachinePolicy {
+    /// Whether `--isolation=off` is obeyed. Default: false.
+    pub allow_isolation_off: bool,
 }
 
 /// What becomes of the predictions a node serves. They never leave it.
@@ -192,6 +203,7 @@ impl Config {
             webhook_ca: None,
             python: None,
             serving: Serving::default(),
+            policy: MachinePolicy::default(),
         }
     }
 

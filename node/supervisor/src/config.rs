@@ -34,6 +34,8 @@ pub struct SupervisorConfig {
     pub isolation: Isolation,
     /// What a release may use that states no limits of its own.
     pub limits: Limits,
+    /// Whether each runner gets a control group, where this process may make some. Default: true.
+    pub control_groups: bool,
     /// Longest request and longest response. Default: 64 MiB; at most 4 GiB. Both processes hold it in memory.
     pub frame_bytes_max: u32,
 }
@@ -83,6 +85,7 @@ impl SupervisorConfig {
             python_runner: find(PYTHON_RUNNER).ok(),
             isolation: Isolation::Required,
             limits: Limits::default(),
+            control_groups: true,
             frame_bytes_max: 64 << 20,
         })
     }

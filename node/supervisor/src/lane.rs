@@ -11,7 +11,7 @@ use crate::runner::Answer;
 use crate::status::{Board, EscapeCheck, Pause, RunnerState};
 use crate::watch::idle_end;
 use crate::{
-    Arena, FailureCode, InferError, Limits, Region, RunnerSpec, StartError, SupervisorConfig, Tensor,
+    Arena, Device, FailureCode, InferError, Limits, Region, RunnerSpec, StartError, SupervisorConfig, Tensor,
 };
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
@@ -232,7 +232,7 @@ impl Lane {
                 limit_seconds: self.limits.cpu_seconds_max,
             },
             Fault::Nonsense(cause) => InferError::Crashed { name, cause },
-            Fault::Ended if facts.last_words.contains("memory allocation of") => {
+            Fault::Ended if facts.out_of_memory || facts.last_words.contains("memory allocation of") => {
                 InferError::MemoryExceeded { name, limit_bytes }
             }
             Fault::Ended => InferError::Crashed {
@@ -247,7 +247,7 @@ impl Lane {
     fn rejected(&self, failed: RunnerFailed) -> InferError {
         let (name, code) = (self.spec.name.clone(), failed.code());
         match code {
-            FailureCode::Memory => InferError::MemoryExceeded {
+            FailureCode::Memory if self.limits.device == Device::Cpu => InferError::MemoryExceeded {
                 name,
                 limit_bytes: self.limits.memory_bytes_max,
             },

@@ -4,13 +4,15 @@
 //! reaps the runner and leaves. So nothing here needs to kill a process by its number, and a supervisor that
 //! is itself killed leaves nothing behind.
 
+use crate::cgroup::{ControlGroup, Hierarchy};
 use crate::{Arena, Isolation, Limits, RunnerSpec, Runtime, SupervisorConfig};
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::OnceLock;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
@@ -46,6 +48,10 @@ pub(crate) struct Facts {
     pub(crate) end: Option<End>,
     /// The end of what it wrote to standard error.
     pub(crate) last_words: String,
+    /// The control group it is in.
+    pub(crate) control_group: Option<PathBuf>,
+    /// The kernel killed it because its control group was full.
+    pub(crate) out_of_memory: bool,
     /// Both processes are gone and reaped.
     pub(crate) over: bool,
 }
@@ -101,6 +107,12 @@ pub(crate) fn launch(
         Isolation::Required => "--isolation=required",
         Isolation::Off => "--isolation=off",
     });
+    let group = control_group(config, limits);
+    if let Some(group) = &group {
+        let mut argument = std::ffi::OsString::from("--control-group=");
+        argument.push(group.folder());
+        command.arg(argument);
+    }
     if let Some(arena) = &spec.arena {
         pass(&ours, arena)?;
         command.arg("--shared-memory");
@@ -133,8 +145,11 @@ pub(crate) fn launch(
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()?;
-    let (sender, facts) = watch::channel(Facts::default());
-    tokio::spawn(attend(child, sender));
+    let (sender, facts) = watch::channel(Facts {
+        control_group: group.as_ref().map(|group| group.folder().to_owned()),
+        ..Facts::default()
+    });
+    tokio::spawn(attend(child, sender, group));
     Ok(Launched {
         socket: UnixStream::from_std(ours)?,
         facts,
@@ -157,6 +172,20 @@ fn tell_limits(command: &mut Command, config: &SupervisorConfig, limits: &Limits
     );
 }
 
+/// A group for the new process; none where none can be made.
+fn control_group(config: &SupervisorConfig, limits: &Limits) -> Option<ControlGroup> {
+    static HIERARCHY: OnceLock<Option<Hierarchy>> = OnceLock::new();
+    if !config.control_groups || config.isolation == Isolation::Off {
+        return None;
+    }
+    let hierarchy = HIERARCHY.get_or_init(|| {
+        Hierarchy::find()
+            .inspect_err(|cause| tracing::info!(%cause, "runners get no control group"))
+            .ok()
+    });
+    hierarchy.as_ref()?.make(limits.memory_bytes_max).ok()
+}
+
 /// Sends the memory file ahead of the first frame; the launcher takes it off the socket.
 fn pass(socket: &std::os::unix::net::UnixStream, arena: &Arena) -> std::io::Result<()> {
     let files = [arena.file()];
@@ -175,7 +204,7 @@ fn pass(socket: &std::os::unix::net::UnixStream, arena: &Arena) -> std::io::Resu
 }
 
 /// Reads what the launcher and the runner say, and reaps the launcher.
-async fn attend(mut child: Child, facts: watch::Sender<Facts>) {
+async fn attend(mut child: Child, facts: watch::Sender<Facts>, group: Option<ControlGroup>) {
     let (report, words) = (child.stdout.take(), child.stderr.take());
     tokio::join!(
         async {
@@ -192,8 +221,11 @@ async fn attend(mut child: Child, facts: watch::Sender<Facts>) {
     if let Err(error) = child.wait().await {
         tracing::warn!(%error, "waiting for the launcher failed");
     }
+    let out_of_memory = group.as_ref().is_some_and(ControlGroup::out_of_memory);
+    drop(group);
     facts.send_modify(|facts| {
         facts.end.get_or_insert(End::Unknown);
+        facts.out_of_memory = out_of_memory;
         facts.over = true;
     });
 }
@@ -206,6 +238,10 @@ async fn read_report(report: impl AsyncRead + Unpin, facts: &watch::Sender<Facts
         };
         facts.send_modify(|facts| match word {
             "runner" => facts.pid = rest.parse().ok(),
+            "uncontrolled" => {
+                tracing::warn!(cause = rest, "a runner could not be put into its control group");
+                facts.control_group = None;
+            }
             "exit" => facts.end = rest.parse().ok().map(End::Exited),
             "signal" => facts.end = rest.parse().ok().map(End::Signal),
             "failed" => {

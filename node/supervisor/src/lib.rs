@@ -25,6 +25,7 @@
 
 mod arena;
 mod backoff;
+mod cgroup;
 mod config;
 #[doc(hidden)]
 pub mod decoders;

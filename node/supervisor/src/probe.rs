@@ -1,6 +1,6 @@
 //! Which layers of isolation this machine offers, and how to get a missing one.
 
-use crate::{ProbeError, SupervisorConfig};
+use crate::{ProbeError, SupervisorConfig, cgroup};
 use std::process::Stdio;
 use tokio::process::Command;
 
@@ -38,8 +38,12 @@ pub async fn probe_isolation(config: &SupervisorConfig) -> Result<Vec<LayerProbe
         })?;
     let lines = String::from_utf8_lossy(&output.stdout);
     let probes: Option<Vec<_>> = lines.lines().map(parse).collect();
+    let probes = probes.map(|mut probes| {
+        probes.push(cgroup::probe());
+        probes
+    });
     probes
-        .filter(|probes| !probes.is_empty())
+        .filter(|probes| probes.len() > 1)
         .ok_or_else(|| ProbeError::Answer {
             program: program.clone(),
             line: lines.into_owned(),
@@ -79,8 +83,8 @@ pub(crate) fn hint(layer: &str) -> Option<&'static str> {
         "landlock" => Some("use Linux 5.13 or later with landlock in the boot parameter lsm="),
         "seccomp" => Some("use a kernel with CONFIG_SECCOMP_FILTER"),
         "cgroup" => Some(
-            "optional: memory and CPU time are then limited per process by the kernel's resource limits and \
-             watched by the supervisor",
+            "optional: memory is then limited by the kernel's resource limit for private memory, and the rest \
+             is watched by the supervisor, ten times a second",
         ),
         _ => None,
     }

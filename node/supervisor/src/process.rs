@@ -4,7 +4,7 @@ use crate::frame::{self, Broken, Channel};
 use crate::launch::{End, Facts, Launched, launch};
 use crate::status::Board;
 use crate::watch::{Signs, Verdict, Watch};
-use crate::{FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig, probe};
+use crate::{Device, FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig, probe};
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
 use fieldmark_proto::v1::{RunnerFailed, RunnerLoad, RunnerReady, RunnerShutdown};
@@ -143,7 +143,10 @@ impl Process {
             .facts
             .wait_for(|facts| facts.pid.is_some() || facts.over)
             .await;
-        let pid = facts.ok().and_then(|facts| facts.pid);
+        let (pid, group) = match facts {
+            Ok(facts) => (facts.pid, facts.control_group.clone()),
+            Err(_) => (None, None),
+        };
         let device: String = ready
             .device
             .chars()
@@ -155,6 +158,7 @@ impl Process {
             status.layers = ready.layers;
             status.threads = ready.threads;
             status.device = device;
+            status.control_group = group.map(|group| group.display().to_string());
         });
     }
 
@@ -266,12 +270,14 @@ impl Process {
                 name,
                 after: limits.load_timeout,
             },
-            (Fault::Memory, _) => StartError::MemoryExceeded {
-                name,
-                limit_bytes: limits.memory_bytes_max,
-            },
+            (fault, _) if matches!(fault, Fault::Memory) || facts.out_of_memory => {
+                StartError::MemoryExceeded {
+                    name,
+                    limit_bytes: limits.memory_bytes_max,
+                }
+            }
             (Fault::Nonsense(cause), _) => StartError::Crashed { name, cause },
-            (Fault::Cpu | Fault::Ended, _) => StartError::Crashed {
+            (Fault::Memory | Fault::Cpu | Fault::Ended, _) => StartError::Crashed {
                 name,
                 cause: facts.cause(),
             },
@@ -308,7 +314,7 @@ fn refused(spec: &RunnerSpec, limits: &Limits, failed: RunnerFailed) -> StartErr
             message: failed.message,
             hint: None,
         },
-        FailureCode::Memory => StartError::MemoryExceeded {
+        FailureCode::Memory if limits.device == Device::Cpu => StartError::MemoryExceeded {
             name,
             limit_bytes: limits.memory_bytes_max,
         },

@@ -6,17 +6,20 @@
 //! dropping capabilities) is the runner's own.
 //!
 //! ```text
-//! fieldmark-launcher run [--isolation=required|off] [--network=none|host] [--shared-memory] -- RUNNER [ARGUMENT…]
+//! fieldmark-launcher run [--isolation=required|off] [--network=none|host] [--shared-memory]
+//!                        [--control-group=FOLDER] -- RUNNER [ARGUMENT…]
 //! fieldmark-launcher probe
 //! ```
 //!
 //! `run` expects a connected socket on standard input and hands it to the runner as descriptor 3. With
 //! `--shared-memory` the first byte on the socket carries a memory file, which becomes descriptor 4. With
-//! `--network=host` the network namespace is not made: for building an environment, which needs to download. It
-//! reports
-//! on standard output, one line each: `runner PID` once the runner executes, then `exit CODE` or `signal N`
-//! when it has ended; or `failed LAYER<tab>MESSAGE`. When the other end of the socket closes, the runner is
-//! killed and reaped; when the launcher dies, the kernel kills the runner.
+//! `--network=host` the network namespace is not made: for building an environment, which needs to download.
+//! `--control-group` names a group that the supervisor has made; the runner is moved into it before it executes.
+//!
+//! It reports on standard output, one line each: `uncontrolled MESSAGE` if the runner could not be moved into
+//! the control group, `runner PID` once it executes, then `exit CODE` or `signal N` when it has ended; or
+//! `failed LAYER<tab>MESSAGE`. When the other end of the socket closes, the runner is killed and reaped; when
+//! the launcher dies, the kernel kills the runner.
 //!
 //! Exit status: the runner's own; 128 + N after signal N; 64 for wrong arguments; 71 if a layer failed.
 
@@ -29,12 +32,15 @@ mod system;
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Exit status for wrong arguments (`EX_USAGE`).
 const EXIT_USAGE: u8 = 64;
 /// Exit status when a layer could not be put in place (`EX_OSERR`).
 const EXIT_LAYER: u8 = 71;
+
+const CONTROL_GROUP: &str = "--control-group=";
 
 /// Whether the namespaces are made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +60,8 @@ pub(crate) struct Run {
     pub(crate) network: bool,
     /// Whether the first byte on the socket carries a memory file.
     pub(crate) shared_memory: bool,
+    /// The control group to move the runner into.
+    pub(crate) control_group: Option<PathBuf>,
     /// The runner and its arguments.
     pub(crate) command: Vec<OsString>,
 }
@@ -110,6 +118,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
                 isolation: Isolation::Required,
                 network: false,
                 shared_memory: false,
+                control_group: None,
                 command: Vec::new(),
             };
             for argument in arguments.by_ref() {
@@ -120,6 +129,9 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
                     Some("--network=host") => run.network = true,
                     Some("--shared-memory") => run.shared_memory = true,
                     Some("--") => break,
+                    Some(other) if other.starts_with(CONTROL_GROUP) => {
+                        run.control_group = other.strip_prefix(CONTROL_GROUP).map(PathBuf::from);
+                    }
                     _ => return Err(format!("unknown argument {}", argument.display())),
                 }
             }
@@ -131,6 +143,7 @@ fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Request, String> {
         }
         _ => Err(
             "usage: fieldmark-launcher run [--isolation=required|off] [--network=none|host] [--shared-memory] \
+             [--control-group=FOLDER] \
              -- RUNNER [ARGUMENT…]\n       fieldmark-launcher probe"
                 .to_owned(),
         ),

@@ -45,7 +45,7 @@ pub(crate) fn run(run: &Run) -> Result<ExitCode, LayerFailure> {
         }
         Fork::Parent(pid) => {
             drop((go_read, report_write, memory));
-            let outcome = attend(run.isolation, pid, File::from(go_write), File::from(report_read));
+            let outcome = attend(run, pid, File::from(go_write), File::from(report_read));
             if outcome.is_err() {
                 // An unreported child is either gone or still waiting for a byte that never comes.
                 let _ = rustix::process::kill_process(pid, Signal::KILL);
@@ -97,9 +97,16 @@ fn runner_arguments(isolation: Isolation) -> Result<Vec<OsString>, LayerFailure>
     Ok(arguments)
 }
 
-fn attend(isolation: Isolation, pid: Pid, mut go: File, mut report: File) -> Result<ExitCode, LayerFailure> {
-    if isolation == Isolation::Required {
+fn attend(run: &Run, pid: Pid, mut go: File, mut report: File) -> Result<ExitCode, LayerFailure> {
+    if run.isolation == Isolation::Required {
         identity::map(pid)?;
+    }
+    if let Some(group) = &run.control_group {
+        // The resource limits stand in if this fails.
+        let moved = std::fs::write(group.join("cgroup.procs"), pid.as_raw_nonzero().to_string());
+        if let Err(error) = moved {
+            say(&format!("uncontrolled {}: {error}", group.display()));
+        }
     }
     go.write_all(&[1])
         .map_err(|error| LayerFailure::new("launcher", "starting the child", error))?;

@@ -34,7 +34,6 @@ pub(crate) fn run() -> ExitCode {
             .map(|()| String::new())
             .map_err(|e| e.to_string()),
     );
-    report("cgroup", false, cgroup());
     ExitCode::SUCCESS
 }
 
@@ -81,18 +80,4 @@ fn id_map() -> Result<String, String> {
             }
         }
     }
-}
-
-/// Whether a control group could be made below the one this process is in (version 2), or at all (version 1).
-fn cgroup() -> Result<String, String> {
-    let candidates = [
-        ("/sys/fs/cgroup/cgroup.subtree_control", 2),
-        ("/sys/fs/cgroup/memory/tasks", 1),
-    ];
-    for (path, version) in candidates {
-        if std::fs::OpenOptions::new().write(true).open(path).is_ok() {
-            return Ok(format!("version {version}, writable"));
-        }
-    }
-    Err("not writable".to_owned())
 }

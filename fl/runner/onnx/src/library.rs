@@ -1,9 +1,15 @@
 //! Where ONNX Runtime's library is: beside the binaries of an installed copy, else where setup put it.
 
+use fieldmark_sandbox::Library;
 use std::path::{Path, PathBuf};
 
 /// The library's name, as an installed copy has it and as the link in the cache.
 const NAME: &str = "libonnxruntime.so";
+/// Its CUDA half, in the order in which the parts need each other.
+const CUDA: [&str; 2] = [
+    "libonnxruntime_providers_shared.so",
+    "libonnxruntime_providers_cuda.so",
+];
 /// Beside the folder of the binaries.
 const INSTALLED: &str = "../lib/fieldmark";
 /// The folder that `cargo xtask setup` filled, compiled in.
@@ -32,6 +38,21 @@ pub(crate) fn find(given: Option<&Path>) -> Result<PathBuf, String> {
             listed.join(" or ")
         )
     })
+}
+
+/// Opens the CUDA half beside `library`, and with it CUDA's own libraries, so that their folders are known.
+pub(crate) fn open_cuda(library: &Path) -> Result<(), String> {
+    let folder = library.parent().unwrap_or(Path::new("."));
+    for name in CUDA {
+        let path = folder.join(name).display().to_string();
+        Library::open(&path).map_err(|cause| {
+            format!(
+                "ONNX Runtime's CUDA libraries cannot be opened: {cause}; get them with `cargo xtask setup --gpu`, \
+                 and CUDA's and cuDNN's own libraries from the machine"
+            )
+        })?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

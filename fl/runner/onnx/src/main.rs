@@ -12,10 +12,11 @@ mod tensor;
 mod warm_up;
 
 use clap::Parser;
-use fieldmark_sandbox::{Device, Failure, FailureCode, Model, Options, RunnerLoad, Runtime};
+use fieldmark_sandbox::{
+    Device, Failure, FailureCode, Model, Options, Reach, RunnerLoad, Runtime, gpu_reach,
+};
 use ort::environment::Environment;
 use std::io::Read;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Loads one ONNX model behind isolation and answers requests on descriptor 3. Started by fieldmark-launcher.
@@ -31,6 +32,7 @@ struct Arguments {
 struct Onnx {
     environment: Option<Environment>,
     settings: load::Settings,
+    reach: Reach,
 }
 
 impl Runtime for Onnx {
@@ -38,27 +40,34 @@ impl Runtime for Onnx {
         "onnx"
     }
 
-    fn warm_up(&mut self, options: &Options) -> Result<(), String> {
-        let library = library::find(options.libraries.as_deref())?;
-        self.settings = load::Settings {
-            threads: 1,
-            device: options.device,
-            gpu_memory_bytes_max: options.gpu_memory_bytes_max,
-        };
-        let environment = warm_up::run(&library, &self.settings)?;
-        self.environment = Some(environment);
+    fn warm_up(&mut self, options: &Options) -> Result<(), Failure> {
+        let broken = |cause: String| Failure::new(FailureCode::Device, cause);
+        let library = library::find(options.libraries.as_deref()).map_err(broken)?;
+        self.environment = Some(warm_up::open(&library).map_err(broken)?);
+        self.settings.threads = 1;
+        self.try_out().map_err(broken)?;
+        if options.device != Device::Cpu {
+            gpu_reach(options.device)?;
+            library::open_cuda(&library).map_err(broken)?;
+            self.reach = gpu_reach(options.device)?;
+        }
+        self.settings.device = options.device;
+        self.settings.gpu_memory_bytes_max = options.gpu_memory_bytes_max;
         Ok(())
     }
 
-    fn devices(&self) -> Vec<PathBuf> {
-        match self.settings.device {
-            Device::Cpu => Vec::new(),
-            Device::Cuda(_) => fieldmark_sandbox::nvidia_devices(),
-        }
+    fn reach(&self) -> Reach {
+        self.reach.clone()
     }
 
-    fn use_threads(&mut self, threads: u32) {
+    fn settle(&mut self, threads: u32) -> Result<(), Failure> {
         self.settings.threads = threads;
+        match self.settings.device {
+            Device::Cpu => Ok(()),
+            device => self
+                .try_out()
+                .map_err(|cause| Failure::new(FailureCode::Device, format!("{device}: {cause}"))),
+        }
     }
 
     fn load(&mut self, artifact: &mut dyn Read, request: &RunnerLoad) -> Result<Box<dyn Model>, Failure> {
@@ -68,6 +77,16 @@ impl Runtime for Onnx {
             .ok_or_else(|| Failure::new(FailureCode::Protocol, "a model before ONNX Runtime was opened"))?;
         let model = load::load(environment, &self.settings, artifact, request)?;
         Ok(Box::new(model))
+    }
+}
+
+impl Onnx {
+    /// Runs a model of our own once.
+    fn try_out(&self) -> Result<(), String> {
+        match &self.environment {
+            Some(environment) => warm_up::run(environment, &self.settings),
+            None => Ok(()),
+        }
     }
 }
 

@@ -112,7 +112,9 @@ mod tests {
         static ENVIRONMENT: OnceLock<Environment> = OnceLock::new();
         ENVIRONMENT.get_or_init(|| {
             let library = library::find(None).unwrap();
-            warm_up::run(&library, &Settings::default()).unwrap()
+            let environment = warm_up::open(&library).unwrap();
+            warm_up::run(&environment, &Settings::default()).unwrap();
+            environment
         })
     }
 

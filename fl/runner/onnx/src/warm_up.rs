@@ -1,7 +1,6 @@
 //! Opens ONNX Runtime and runs a model of our own once, with one thread, while files can still be opened.
 
 use crate::load::{Settings, session};
-use fieldmark_sandbox::Device;
 use ort::environment::Environment;
 use ort::value::Tensor;
 use std::path::Path;
@@ -44,29 +43,26 @@ pub(crate) fn product() -> Vec<u8> {
 }
 
 /// Opens the library and returns the environment, which must be kept.
-pub(crate) fn run(library: &Path, settings: &Settings) -> Result<Environment, String> {
-    let environment = ort::init_from(library)
+pub(crate) fn open(library: &Path) -> Result<Environment, String> {
+    ort::init_from(library)
         .map_err(|error| error.to_string())?
         .with_name("fieldmark")
         .with_telemetry(false)
         .build()
-        .map_err(|error| error.to_string())?;
-    let mut session = session(&environment, settings, &product()).map_err(|error| {
-        let cause = error.message();
-        match settings.device {
-            Device::Cpu => cause.to_owned(),
-            device => format!("{device}: {cause}"),
-        }
-    })?;
-    let input =
-        Tensor::from_array(([2_i64, 2], vec![1.0_f32, 2.0, 3.0, 4.0])).map_err(|error| error.to_string())?;
-    let outputs = session
-        .run(vec![("x", input)])
-        .map_err(|error| error.to_string())?;
-    match outputs.len() {
-        1 => {}
-        found => return Err(format!("a product gave {found} outputs")),
+        .map_err(|error| error.to_string())
+}
+
+/// Runs the product once.
+pub(crate) fn run(environment: &Environment, settings: &Settings) -> Result<(), String> {
+    let told = |error: ort::Error| error.message().to_owned();
+    let mut session = session(environment, settings, &product()).map_err(told)?;
+    let input = Tensor::from_array(([2_i64, 2], vec![1.0_f32, 2.0, 3.0, 4.0])).map_err(told)?;
+    let outputs = session.run(vec![("x", input)]).map_err(told)?;
+    let product = outputs
+        .get("y")
+        .and_then(|value| value.try_extract_tensor::<f32>().ok());
+    match product {
+        Some((_, [7.0, 10.0, 15.0, 22.0])) => Ok(()),
+        _ => Err("a product came out wrong".to_owned()),
     }
-    drop(outputs);
-    Ok(environment)
 }

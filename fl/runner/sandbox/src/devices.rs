@@ -1,14 +1,89 @@
-//! The device nodes of NVIDIA's driver, by name.
+//! What a GPU needs behind the layers: NVIDIA's device nodes by name, and the folders of the libraries that are
+//! open, because CUDA opens further ones beside them when they are first needed.
+#![expect(unsafe_code, reason = "opening a shared library")]
 
+use crate::isolation::{Files, Grant};
+use crate::{Device, Failure, FailureCode, Reach};
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, c_void};
 use std::path::{Path, PathBuf};
 
 /// Folders that hold nodes, and what their names start with.
 const PLACES: [(&str, &str); 2] = [("/dev", "nvidia"), ("/dev/nvidia-caps", "nvidia-cap")];
+/// What the driver's library reads, where it is there.
+const READ: [&str; 3] = ["/proc/driver/nvidia", "/proc/devices", "/proc/modules"];
 
-/// Every node of the driver on this machine, in order: the control node, unified memory, each GPU. Empty
-/// without a GPU.
-#[must_use]
-pub fn nvidia_devices() -> Vec<PathBuf> {
+/// A shared library that stays open.
+#[derive(Debug)]
+pub struct Library(*mut c_void);
+
+impl Library {
+    /// Opens `name`, with its symbols for all later libraries. A name without a slash is looked for as the
+    /// loader does, along the program's own library path first.
+    ///
+    /// # Errors
+    /// What the loader says: the library or one it needs is missing.
+    pub fn open(name: &str) -> Result<Self, String> {
+        let file = CString::new(name).map_err(|error| error.to_string())?;
+        // SAFETY: the string outlives the call. Libraries run code of their own when opened; which ones are
+        // opened is decided by the runner's binary, before anything untrusted.
+        let handle = unsafe { libc::dlopen(file.as_ptr(), libc::RTLD_NOW | libc::RTLD_GLOBAL) };
+        if handle.is_null() {
+            return Err(last_error(name));
+        }
+        Ok(Self(handle))
+    }
+
+    /// The address of a symbol, null if there is none.
+    #[must_use]
+    pub fn symbol(&self, name: &CStr) -> *mut c_void {
+        // SAFETY: the handle is open and is never closed; the string outlives the call.
+        unsafe { libc::dlsym(self.0, name.as_ptr()) }
+    }
+}
+
+fn last_error(name: &str) -> String {
+    // SAFETY: dlerror answers null or a string that is valid until the next call on this thread.
+    let text = unsafe {
+        let text = libc::dlerror();
+        (!text.is_null()).then(|| CStr::from_ptr(text).to_string_lossy().into_owned())
+    };
+    text.unwrap_or_else(|| format!("{name} cannot be opened"))
+}
+
+/// What stays reachable for `device`; nothing for the processor.
+///
+/// # Errors
+/// With the code `Device` if there is no NVIDIA device on this machine.
+pub fn gpu_reach(device: Device) -> Result<Reach, Failure> {
+    if device == Device::Cpu {
+        return Ok(Reach::default());
+    }
+    let devices = nvidia_devices();
+    if devices.is_empty() {
+        return Err(Failure::new(
+            FailureCode::Device,
+            format!(
+                "{device} was asked for, but this machine has no NVIDIA device (/dev/nvidia*); run it on the cpu, \
+                 or install NVIDIA's driver"
+            ),
+        ));
+    }
+    let folders = std::fs::read_to_string("/proc/self/maps").map(|maps| library_folders(&maps));
+    let folders = folders.unwrap_or_default().into_iter();
+    let read = READ.iter().map(PathBuf::from).filter(|path| path.exists());
+    Ok(Reach {
+        files: Files::Granted {
+            read_only: folders.chain(read).map(Grant::in_place).collect(),
+            executable: Vec::new(),
+            writable: Vec::new(),
+        },
+        devices,
+    })
+}
+
+/// Every node of the driver on this machine: the control node, unified memory, each GPU. Empty without a GPU.
+fn nvidia_devices() -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = PLACES
         .iter()
         .flat_map(|(folder, prefix)| nodes(Path::new(folder), prefix))
@@ -25,4 +100,49 @@ fn nodes(folder: &Path, prefix: &str) -> Vec<PathBuf> {
         .filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_char_device()))
         .map(|entry| entry.path())
         .collect()
+}
+
+/// The folders of the shared libraries in `/proc/self/maps`; none that lies inside another.
+fn library_folders(maps: &str) -> BTreeSet<PathBuf> {
+    let library = |line: &str| {
+        let path = Path::new(line.get(line.find('/')?..)?);
+        let name = path.file_name()?.to_string_lossy();
+        (name.contains(".so")).then(|| path.parent().map(Path::to_path_buf))?
+    };
+    let all: BTreeSet<PathBuf> = maps.lines().filter_map(library).collect();
+    let inside = |folder: &Path| folder.ancestors().skip(1).any(|above| all.contains(above));
+    all.iter().filter(|folder| !inside(folder)).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_of_libraries_are_found_once_each() {
+        let maps = "7f00-7f01 r-xp 0 08:01 7 /usr/lib/x86_64-linux-gnu/libc.so.6\n\
+            7f01-7f02 r--p 0 08:01 7 /usr/lib/x86_64-linux-gnu/libm.so.6\n\
+            7f02-7f03 r--p 0 08:01 7 /usr/lib/x86_64-linux-gnu/nvidia/libcuda.so.1\n\
+            7f03-7f04 r--p 0 08:01 7 /opt/with space/libx.so\n\
+            7f04-7f05 r--p 0 08:01 7 /usr/bin/program\n\
+            7f05-7f06 rw-p 0 00:00 0 [heap]\n";
+        let folders = library_folders(maps);
+        let expected = [
+            Path::new("/opt/with space"),
+            Path::new("/usr/lib/x86_64-linux-gnu"),
+        ];
+        assert_eq!(folders.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn the_processor_needs_nothing_and_a_missing_library_is_named() {
+        let reach = gpu_reach(Device::Cpu).unwrap();
+        assert!(reach.devices.is_empty() && reach.files == Files::None);
+        assert!(
+            Library::open("libnot-there.so")
+                .unwrap_err()
+                .contains("libnot-there.so")
+        );
+        assert!(!Library::open("libc.so.6").unwrap().symbol(c"malloc").is_null());
+    }
 }

@@ -2,8 +2,8 @@
 
 use crate::arena::Arena;
 use crate::frame::Channel;
-use crate::isolation::{self, LayerError, Plan};
-use crate::{Failure, FailureCode, IsolationMode, Options, Runtime, serve};
+use crate::isolation::{self, Calls, LayerError, Plan};
+use crate::{Device, Failure, FailureCode, IsolationMode, Options, Runtime, serve};
 use std::io::Write;
 use std::process::ExitCode;
 
@@ -11,6 +11,9 @@ use std::process::ExitCode;
 const EXIT_ISOLATION: u8 = 3;
 /// Exit status when the supervisor broke the protocol or vanished.
 const EXIT_PROTOCOL: u8 = 4;
+
+/// A GPU's driver opens its nodes many times over.
+const GPU_DESCRIPTORS_MAX: u64 = 1024;
 
 /// Serves `runtime` on descriptor 3 until the supervisor says goodbye, and returns the exit status.
 ///
@@ -21,17 +24,14 @@ pub fn run(runtime: &mut dyn Runtime, options: &Options) -> ExitCode {
         complain("descriptor 3 is not a socket; fieldmark-launcher starts this program, not a person");
         return ExitCode::from(EXIT_ISOLATION);
     };
-    let prepared = prepare(runtime, options);
-    let (layers, arena) = match prepared {
+    let (layers, arena) = match prepare(runtime, options) {
         Ok(prepared) => prepared,
-        Err(error) => {
-            complain(&error.to_string());
-            let failure = Failure::new(FailureCode::Isolation, error.to_string());
+        Err(failure) => {
+            complain(&failure.message);
             let _ = channel.write(serve::failed(0, failure));
             return ExitCode::from(EXIT_ISOLATION);
         }
     };
-    runtime.use_threads(options.threads);
     match serve::serve(&mut channel, runtime, layers, arena, options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -41,22 +41,40 @@ pub fn run(runtime: &mut dyn Runtime, options: &Options) -> ExitCode {
     }
 }
 
-/// Opens the libraries, maps the shared memory and puts the layers in place. Returns their names.
-fn prepare(runtime: &mut dyn Runtime, options: &Options) -> Result<(Vec<String>, Option<Arena>), LayerError> {
+/// Opens the libraries, maps the shared memory, puts the layers in place and opens the device. Returns the
+/// layers' names.
+fn prepare(runtime: &mut dyn Runtime, options: &Options) -> Result<(Vec<String>, Option<Arena>), Failure> {
     let arena = Arena::inherited(options.arena_bytes)
-        .map_err(|error| LayerError::new("shared-memory", "mapping descriptor 4", error))?;
-    let step = format!("warming up {}", runtime.name());
-    runtime
-        .warm_up(options)
-        .map_err(|error| LayerError::new("libraries", step, error))?;
+        .map_err(|error| missing(&LayerError::new("shared-memory", "mapping descriptor 4", error)))?;
+    runtime.warm_up(options)?;
     let layers = match options.isolation {
         IsolationMode::Off => Vec::new(),
-        IsolationMode::Required => isolation::enter(&Plan {
-            devices: runtime.devices(),
-            ..Plan::new(options)
-        })?,
+        IsolationMode::Required => {
+            isolation::enter(&plan(runtime, options)).map_err(|error| missing(&error))?
+        }
     };
+    runtime.settle(options.threads)?;
     Ok((layers, arena))
+}
+
+/// The strictest plan, widened by what a GPU needs where one is asked for.
+fn plan<'a>(runtime: &dyn Runtime, options: &'a Options) -> Plan<'a> {
+    let strict = Plan::new(options);
+    if options.device == Device::Cpu {
+        return strict;
+    }
+    let reach = runtime.reach();
+    Plan {
+        files: reach.files,
+        devices: reach.devices,
+        calls: Calls::Gpu,
+        descriptors_max: GPU_DESCRIPTORS_MAX,
+        ..strict
+    }
+}
+
+fn missing(error: &LayerError) -> Failure {
+    Failure::new(FailureCode::Isolation, error.to_string())
 }
 
 /// One line for a person, on standard error.

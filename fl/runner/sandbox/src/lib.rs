@@ -32,12 +32,12 @@ pub mod decoders;
 #[doc(hidden)]
 pub mod testing;
 
-pub use devices::nvidia_devices;
+pub use devices::{Library, gpu_reach};
 pub use entry::{complain, run};
 pub use failure::Failure;
 pub use fieldmark_proto::v1::{RunnerFailureCode as FailureCode, RunnerLoad};
 pub use inputs::{Content, Dense, Input, in_order};
 pub use options::{Device, IsolationMode, Options};
 pub use outputs::Outputs;
-pub use runtime::{Model, Runtime};
+pub use runtime::{Model, Reach, Runtime};
 pub use tensor::{Datatype, OUTPUTS_MAX, bytes_of};

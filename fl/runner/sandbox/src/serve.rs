@@ -34,7 +34,7 @@ pub(crate) fn serve(
         let response = match (request.request, &mut model) {
             (Some(Request::Shutdown(_)), _) => return Ok(()),
             (Some(Request::SelfTest(_)), _) if isolated => Response::SelfTested(RunnerSelfTested {
-                checks: self_test::run(),
+                checks: self_test::run(options.device),
             }),
             (Some(Request::Load(request)), None) => match load(channel, runtime, &request) {
                 Ok((loaded, response)) => {

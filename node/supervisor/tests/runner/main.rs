@@ -11,8 +11,8 @@ mod onnx;
 mod shared;
 
 use fieldmark_supervisor::{
-    FailureCode, InferError, Isolation, Runner, RunnerSpec, RunnerState, StartError, SupervisorConfig,
-    Tensor, probe_isolation, tensor_f32, tensor_values_f32,
+    Device, FailureCode, InferError, Isolation, Runner, RunnerSpec, RunnerState, Runtime, StartError,
+    SupervisorConfig, Tensor, probe_isolation, tensor_f32, tensor_values_f32,
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use std::io::{BufRead, BufReader};
@@ -173,6 +173,49 @@ async fn every_way_out_is_closed() {
         );
     }
     assert_eq!(squares(&runner).await, [4.0, 9.0]);
+}
+
+#[tokio::test]
+async fn a_runner_is_in_a_control_group_where_some_can_be_made() {
+    let probes = probe_isolation(&config()).await.unwrap();
+    let there = probes
+        .iter()
+        .any(|probe| probe.layer == "cgroup" && probe.available);
+    let (_folder, runner) = start(&config(), archive::SQUARE).await;
+    let status = runner.status();
+    assert_eq!(
+        status.control_group.is_some(),
+        there,
+        "{:?}",
+        status.control_group
+    );
+    let Some(group) = status.control_group else { return };
+    let members = std::fs::read_to_string(format!("{group}/cgroup.procs")).unwrap();
+    let pid = status.pid.unwrap().to_string();
+    assert_eq!(members.lines().collect::<Vec<_>>(), [pid.as_str()]);
+    runner.shutdown().await;
+    assert!(!std::path::Path::new(&group).exists());
+}
+
+#[tokio::test]
+async fn a_gpu_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = archive::write(folder.path(), archive::SQUARE);
+    let mut config = config();
+    config.limits.device = Device::Cuda(63);
+    for runtime in [Runtime::TorchScript, Runtime::Onnx] {
+        let error = Runner::start(&config, RunnerSpec::new(NAME, &path).runtime(runtime))
+            .await
+            .unwrap_err();
+        let StartError::Rejected { code, message, .. } = &error else {
+            panic!("{error}")
+        };
+        assert_eq!(*code, FailureCode::Device);
+        assert!(
+            message.contains("cuda:63") || message.contains("CUDA"),
+            "{message}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -13,8 +13,9 @@ use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
-/// Any folder every Linux system has; the new file system is mounted over it for a moment.
-const STAGE: &str = "/proc";
+/// Folders every Linux system has; the new file system is mounted over one for a moment, which hides what is
+/// below it. The second is used when something below the first is granted.
+const STAGES: [&str; 2] = ["/proc", "/sys"];
 const EMPTY: &str = "empty-root";
 const GRANTED: &str = "granted-root";
 
@@ -54,14 +55,15 @@ pub(super) fn replace(files: &Files, devices: &[PathBuf]) -> Result<String, Laye
     } else {
         c"size=1m,nr_inodes=4096,mode=0755"
     };
-    mount("none", STAGE, "tmpfs", flags, Some(data)).map_err(fail("mounting a new file system"))?;
+    let stage = stage(&mounts);
+    mount("none", stage, "tmpfs", flags, Some(data)).map_err(fail("mounting a new file system"))?;
     for one in &mounts {
         // Closed before what lies inside it is mounted, which may be writable. The place of something granted
         // inside a granted folder must therefore exist in that folder.
-        bind(one, layer)?;
-        close(one, layer)?;
+        bind(one, stage, layer)?;
+        close(one, stage, layer)?;
     }
-    chdir(STAGE).map_err(fail("entering it"))?;
+    chdir(stage).map_err(fail("entering it"))?;
     // With both arguments the same, the old root ends up on top of the new one and is then detached.
     pivot_root(".", ".").map_err(fail("making it the root"))?;
     unmount(".", UnmountFlags::DETACH).map_err(fail("detaching the old root"))?;
@@ -105,9 +107,9 @@ fn mounts<'a>(files: &'a Files, devices: &'a [PathBuf]) -> Vec<Mount<'a>> {
     mounts
 }
 
-fn bind(mount: &Mount<'_>, layer: &'static str) -> Result<(), LayerError> {
+fn bind(mount: &Mount<'_>, stage: &str, layer: &'static str) -> Result<(), LayerError> {
     let shown = mount.outside.display();
-    let target = staged(mount.inside).ok_or_else(|| {
+    let target = staged(stage, mount.inside).ok_or_else(|| {
         LayerError::new(
             layer,
             format!("granting {shown}"),
@@ -137,8 +139,8 @@ fn place_of_file(target: &Path) -> std::io::Result<()> {
 }
 
 /// Takes the rights away that this mount is not to have, below it as well.
-fn close(mount: &Mount<'_>, layer: &'static str) -> Result<(), LayerError> {
-    let Some(target) = staged(mount.inside) else {
+fn close(mount: &Mount<'_>, stage: &str, layer: &'static str) -> Result<(), LayerError> {
+    let Some(target) = staged(stage, mount.inside) else {
         return Ok(());
     };
     let mut attributes = NO_SET_USER;
@@ -181,13 +183,22 @@ fn set_attributes(path: &Path, attributes: u64, flags: libc::c_int) -> std::io::
     }
 }
 
-/// Where `inside` lies while the new root is still mounted over [`STAGE`].
-fn staged(inside: &Path) -> Option<PathBuf> {
+fn stage(mounts: &[Mount<'_>]) -> &'static str {
+    let [usual, other] = STAGES;
+    if mounts.iter().any(|mount| mount.outside.starts_with(usual)) {
+        other
+    } else {
+        usual
+    }
+}
+
+/// Where `inside` lies while the new root is still mounted over `stage`.
+fn staged(stage: &str, inside: &Path) -> Option<PathBuf> {
     let relative = inside.strip_prefix("/").ok()?;
     let plain = relative
         .components()
         .all(|component| matches!(component, Component::Normal(_)));
-    (plain && relative.components().next().is_some()).then(|| Path::new(STAGE).join(relative))
+    (plain && relative.components().next().is_some()).then(|| Path::new(stage).join(relative))
 }
 
 /// The new root holds what was granted and nothing else, and what is read-only is.
@@ -225,11 +236,11 @@ mod tests {
     #[test]
     fn only_plain_absolute_paths_have_a_place() {
         assert_eq!(
-            staged(Path::new("/usr/lib")),
+            staged("/proc", Path::new("/usr/lib")),
             Some(PathBuf::from("/proc/usr/lib"))
         );
         for path in ["usr", "/", "/a/../b", ""] {
-            assert_eq!(staged(Path::new(path)), None, "{path}");
+            assert_eq!(staged("/proc", Path::new(path)), None, "{path}");
         }
     }
 

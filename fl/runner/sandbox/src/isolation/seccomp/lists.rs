@@ -119,8 +119,6 @@ pub(super) const GPU: &[libc::c_long] = &[
     libc::SYS_munlock,
     libc::SYS_mincore,
     libc::SYS_msync,
-    libc::SYS_memfd_create,
-    libc::SYS_ftruncate,
     libc::SYS_sched_setaffinity,
     libc::SYS_sched_getparam,
     libc::SYS_sched_getscheduler,
