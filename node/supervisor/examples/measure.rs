@@ -11,7 +11,9 @@
 #[expect(dead_code, reason = "the other fixtures are for tests")]
 mod archive;
 
-use fieldmark_supervisor::{Arena, Content, Input, Runner, RunnerSpec, SupervisorConfig, tensor_f32};
+use fieldmark_supervisor::{
+    Arena, Content, Input, Runner, RunnerSpec, Runtime, SupervisorConfig, tensor_f32,
+};
 use std::time::{Duration, Instant};
 
 /// A layer of 784×10 whose weights are made in the model.
@@ -37,10 +39,6 @@ fn at(sorted: &[Duration], percent: usize) -> Duration {
 
 async fn small() {
     let runner = start(LAYER, None).await;
-    println!(
-        "ready after {:.0} ms",
-        runner.status().load_time.as_secs_f64() * 1e3
-    );
     let input: Input = tensor_f32("x", &[1, 784], &[0.5; 784]).into();
     let (mut round, mut forward) = (Vec::new(), Vec::new());
     for _ in 0..REQUESTS {
@@ -122,8 +120,48 @@ async fn idle() {
     );
 }
 
+/// An ONNX model: the identity of one FP32 vector.
+fn identity() -> Vec<u8> {
+    let field = |number: u8, content: &[u8]| {
+        [&[number << 3 | 2, u8::try_from(content.len()).unwrap()], content].concat()
+    };
+    let value = |name: &[u8]| {
+        let tensor = field(1, &[vec![8, 1], field(2, &field(1, &field(2, b"n")))].concat());
+        [field(1, name), field(2, &tensor)].concat()
+    };
+    let node = [field(1, b"x"), field(2, b"y"), field(4, b"Identity")].concat();
+    let parts = [
+        field(1, &node),
+        field(2, b"g"),
+        field(11, &value(b"x")),
+        field(12, &value(b"y")),
+    ];
+    [vec![8, 8], field(7, &parts.concat()), field(8, &[16, 13])].concat()
+}
+
+async fn ready() {
+    let torch = start(LAYER, None).await;
+    println!(
+        "TorchScript: ready after {:.0} ms",
+        torch.status().load_time.as_secs_f64() * 1e3
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.onnx");
+    std::fs::write(&path, identity()).unwrap();
+    let program = std::env::current_exe().unwrap();
+    let config = SupervisorConfig::in_folder(program.ancestors().nth(2).unwrap()).unwrap();
+    let spec = RunnerSpec::new("measured", path).runtime(Runtime::Onnx);
+    let onnx = Runner::start(&config, spec).await.unwrap();
+    onnx.infer(vec![tensor_f32("x", &[1], &[1.0])]).await.unwrap();
+    println!(
+        "ONNX: ready after {:.0} ms",
+        onnx.status().load_time.as_secs_f64() * 1e3
+    );
+}
+
 #[tokio::main]
 async fn main() {
+    ready().await;
     small().await;
     large(true).await;
     large(false).await;

@@ -4,7 +4,7 @@ use crate::frame::{self, Broken, Channel};
 use crate::launch::{End, Facts, Launched, launch};
 use crate::status::Board;
 use crate::watch::{Signs, Verdict, Watch};
-use crate::{Device, FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig, probe};
+use crate::{Arena, Device, FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig, probe};
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
 use fieldmark_proto::v1::{RunnerFailed, RunnerLoad, RunnerReady, RunnerShutdown};
@@ -64,7 +64,7 @@ impl Process {
             program: config.launcher.clone(),
             cause: error.to_string(),
         })?;
-        let mut process = Self::of(launched, config, limits, board);
+        let mut process = Self::of(launched, config, spec.arena.clone(), limits, board);
         let deadline = started + limits.load_timeout;
         process.signs.begin();
         let outcome = process
@@ -90,7 +90,13 @@ impl Process {
         }
     }
 
-    fn of(launched: Launched, config: &SupervisorConfig, limits: &Limits, board: &Board) -> Self {
+    fn of(
+        launched: Launched,
+        config: &SupervisorConfig,
+        arena: Option<Arena>,
+        limits: &Limits,
+        board: &Board,
+    ) -> Self {
         let channel = Channel::new(launched.socket, config.frame_bytes_max);
         let signs = Arc::new(Signs::default());
         let watch = Watch {
@@ -98,6 +104,7 @@ impl Process {
             signs: signs.clone(),
             facts: launched.facts.clone(),
             limits: limits.clone(),
+            arena,
             board: board.clone(),
         };
         tokio::spawn(watch.run());

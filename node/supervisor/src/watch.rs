@@ -3,10 +3,10 @@
 //! Requests do not look; they only say when they begin and end. A process beyond a limit gets its socket shut
 //! down, upon which the launcher kills it, and the reason is kept for whoever finds it gone.
 
-use crate::Limits;
 use crate::launch::Facts;
 use crate::sample::sample;
 use crate::status::{Board, RunnerState};
+use crate::{Arena, Limits};
 use rustix::net::Shutdown;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -20,6 +20,8 @@ use tokio::time::{MissedTickBehavior, interval};
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// An idle one is looked at every so many times.
 const IDLE_EVERY: u32 = 10;
+/// After so many looks without a request, free shared memory is given back to the system.
+const TRIM_AFTER: u32 = 100;
 /// A process is replaced between requests beyond this part of its CPU time, in percent.
 const WORN_PERCENT: u32 = 90;
 
@@ -38,17 +40,24 @@ pub(crate) enum Verdict {
 #[derive(Debug, Default)]
 pub(crate) struct Signs {
     busy: AtomicBool,
+    used: AtomicBool,
     worn: AtomicBool,
     verdict: AtomicU8,
 }
 
 impl Signs {
     pub(crate) fn begin(&self) {
+        self.used.store(true, Ordering::Relaxed);
         self.busy.store(true, Ordering::Relaxed);
     }
 
     pub(crate) fn finish(&self) {
         self.busy.store(false, Ordering::Relaxed);
+    }
+
+    /// Whether it is busy, or has been since this was last asked.
+    fn take_used(&self) -> bool {
+        self.used.swap(false, Ordering::Relaxed) || self.busy.load(Ordering::Relaxed)
     }
 
     /// Whether it is better replaced before the next request.
@@ -81,6 +90,8 @@ pub(crate) struct Watch {
     pub(crate) signs: Arc<Signs>,
     pub(crate) facts: watch::Receiver<Facts>,
     pub(crate) limits: Limits,
+    /// Memory of which free parts are given back once nothing happens.
+    pub(crate) arena: Option<Arena>,
     pub(crate) board: Board,
 }
 
@@ -89,7 +100,7 @@ impl Watch {
     pub(crate) async fn run(mut self) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut idle = 0;
+        let mut idle = 0_u32;
         loop {
             let ended = tokio::select! {
                 _ = self.facts.wait_for(|facts| facts.end.is_some()) => true,
@@ -101,13 +112,16 @@ impl Watch {
             if self.socket.strong_count() == 0 {
                 return;
             }
-            idle = if self.signs.busy.load(Ordering::Relaxed) {
+            idle = if self.signs.take_used() {
                 0
             } else {
-                (idle + 1) % IDLE_EVERY
+                idle.saturating_add(1)
             };
-            if idle == 0 && self.look() != Verdict::Fine {
+            if idle.is_multiple_of(IDLE_EVERY) && self.look() != Verdict::Fine {
                 return;
+            }
+            if let Some(arena) = self.arena.as_ref().filter(|_| idle == TRIM_AFTER) {
+                arena.trim();
             }
         }
     }
