@@ -70,11 +70,14 @@ impl Servables {
         });
         let (folder, package, release) = read.await??;
         let spec = self.workshop.prepare(&release, Files::Folder(&folder)).await?;
-        let sample = package
-            .sample()?
-            .into_iter()
-            .map(fieldmark_tensors::Tensor::try_from);
+        // Zeros were tried when it was packed; what its author calls a sample must work now.
+        let sample = match package.has_sample() {
+            true => package.sample()?,
+            false => Vec::new(),
+        };
         let sample = sample
+            .into_iter()
+            .map(fieldmark_tensors::Tensor::try_from)
             .map(|tensor| tensor.map(Tensor::from))
             .collect::<Result<_, _>>()?;
         if let Some(reference) = package.reference()? {

@@ -137,6 +137,12 @@ impl Package {
         Ok((self.release(artifacts)?, new))
     }
 
+    /// Whether the manifest names a sample.
+    #[must_use]
+    pub fn has_sample(&self) -> bool {
+        self.manifest.sample.is_some()
+    }
+
     /// The inputs of the sample run: the manifest's sample, or zeros of the stated shapes.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! The gRPC face: the protocol's `inference.GRPCInferenceService`, from the same requests and failures as REST.
 
 mod convert;
+mod metered;
 mod service;
 
 use axum::middleware;
@@ -32,7 +33,8 @@ pub(crate) use convert::data_type;
 #[must_use]
 pub fn face(repository: &Repository, options: &ServerOptions) -> Face {
     let guard = Guard::new(options, true);
-    let service = Service::new(Shared::new(repository.clone(), options.clone()));
+    let shared = Shared::new(repository.clone(), options.clone());
+    let service = Service::new(shared.clone());
     let service = proto::grpc_inference_service_server::GrpcInferenceServiceServer::new(service)
         .max_decoding_message_size(options.body_bytes_max)
         .max_encoding_message_size(usize::MAX)
@@ -45,6 +47,7 @@ pub fn face(repository: &Repository, options: &ServerOptions) -> Face {
         .fallback(|| async {
             tonic::Status::unimplemented("there is no such service here").into_http::<axum::body::Body>()
         })
+        .layer(middleware::from_fn_with_state(shared, metered::meter))
         .layer(middleware::from_fn_with_state(guard, check));
     Face { router, http2: true }
 }

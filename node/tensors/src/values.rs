@@ -2,6 +2,7 @@
 
 use fieldmark_proto::v1::Tensor;
 use fieldmark_protocol::release::TensorSpec;
+use half::{bf16, f16};
 use serde_json::{Value, json};
 
 pub use crate::shape::fits;
@@ -52,9 +53,9 @@ pub enum ValueError {
         /// The datatype.
         datatype: String,
     },
-    /// A datatype that JSON cannot carry here.
+    /// A datatype that there is not.
     #[error(
-        "tensor '{name}': {datatype} cannot be given as JSON; use FP32, FP64, an integer type, BOOL or BYTES (texts)"
+        "tensor '{name}': {datatype} is no datatype of the Open Inference Protocol, such as FP32, INT64 or BYTES (texts)"
     )]
     Datatype {
         /// The tensor.
@@ -314,7 +315,7 @@ impl Element {
     fn of(name: &str, datatype: &str) -> Result<Self, ValueError> {
         Ok(match datatype {
             "BOOL" | "UINT8" | "INT8" => Self::Bytes(1),
-            "UINT16" | "INT16" => Self::Bytes(2),
+            "UINT16" | "INT16" | "FP16" | "BF16" => Self::Bytes(2),
             "FP32" | "UINT32" | "INT32" => Self::Bytes(4),
             "FP64" | "UINT64" | "INT64" => Self::Bytes(8),
             "BYTES" => Self::Text,
@@ -338,6 +339,12 @@ fn bytes_of(datatype: &str, value: &Value) -> Option<Vec<u8>> {
     Some(match datatype {
         "BOOL" => vec![u8::from(value.as_bool()?)],
         "FP32" => single()?.to_le_bytes().to_vec(),
+        "FP16" => finite(f16::from_f64(value.as_f64()?), f16::is_finite)?
+            .to_le_bytes()
+            .to_vec(),
+        "BF16" => finite(bf16::from_f64(value.as_f64()?), bf16::is_finite)?
+            .to_le_bytes()
+            .to_vec(),
         "FP64" => value.as_f64()?.to_le_bytes().to_vec(),
         "UINT8" => u8::try_from(unsigned?).ok()?.to_le_bytes().to_vec(),
         "UINT16" => u16::try_from(unsigned?).ok()?.to_le_bytes().to_vec(),
@@ -351,6 +358,10 @@ fn bytes_of(datatype: &str, value: &Value) -> Option<Vec<u8>> {
     })
 }
 
+fn finite<T: Copy>(value: T, is_finite: fn(T) -> bool) -> Option<T> {
+    Some(value).filter(|value| is_finite(*value))
+}
+
 /// One value; NaN and infinities are null, as JSON has none.
 fn read(datatype: &str, bytes: &[u8]) -> Value {
     fn array<const N: usize>(bytes: &[u8]) -> [u8; N] {
@@ -359,6 +370,8 @@ fn read(datatype: &str, bytes: &[u8]) -> Value {
     match datatype {
         "BOOL" => json!(bytes != [0]),
         "FP32" => json!(f32::from_le_bytes(array(bytes))),
+        "FP16" => json!(f16::from_le_bytes(array(bytes)).to_f32()),
+        "BF16" => json!(bf16::from_le_bytes(array(bytes)).to_f32()),
         "FP64" => json!(f64::from_le_bytes(array(bytes))),
         "UINT8" => json!(u8::from_le_bytes(array(bytes))),
         "UINT16" => json!(u16::from_le_bytes(array(bytes))),
@@ -426,6 +439,21 @@ mod tests {
             error(json!({"image": [[1, 1e300]]})),
             ValueError::Value { .. }
         ));
+    }
+
+    #[test]
+    fn short_floats_are_numbers_and_stay_in_their_range() {
+        for (datatype, one) in [("FP16", [0, 0x3c]), ("BF16", [0x80, 0x3f])] {
+            let spec = [TensorSpec {
+                name: "x".into(),
+                datatype: datatype.into(),
+                shape: vec![1],
+            }];
+            let tensors = from_json(&json!({"x": [1]}), &spec).unwrap();
+            assert_eq!(tensors[0].data.as_ref(), one);
+            assert_eq!(to_protocol(&tensors[0]).unwrap()["data"], json!([1.0]));
+            assert!(from_json(&json!({"x": [1e39]}), &spec).is_err());
+        }
     }
 
     #[test]

@@ -62,6 +62,9 @@ fn the_document_names_what_is_served() {
             (path.to_owned(), method.split('(').next().unwrap().to_owned())
         })
         .collect();
+    // The owner's page is for people, and not there on every server.
+    let page = ("/".to_owned(), "get".to_owned());
+    let served: BTreeSet<_> = served.into_iter().filter(|route| *route != page).collect();
     assert_eq!(served, documented());
 }
 

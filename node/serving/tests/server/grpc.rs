@@ -122,3 +122,29 @@ async fn a_stream_goes_on_after_a_failure() {
         8
     );
 }
+
+#[tokio::test]
+async fn a_message_that_does_not_come_to_its_end_is_given_up() {
+    let server = Server::with(models::SQUARE, PoolOptions::default()).await;
+    let options = ServerOptions {
+        body_timeout: Duration::from_millis(200),
+        ..ServerOptions::default()
+    };
+    let router = grpc::face(&server.repository, &options).router;
+    // The first frame of a message of 100 bytes, and then nothing.
+    let first = futures::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(&[
+        0, 0, 0, 0, 100, 10,
+    ]))]);
+    let body = axum::body::Body::from_stream(first.chain(futures::stream::pending()));
+    let request = axum::http::Request::builder()
+        .method("POST")
+        .uri("http://localhost/inference.GRPCInferenceService/ModelInfer")
+        .header("content-type", "application/grpc")
+        .body(body)
+        .unwrap();
+    let response = tower::ServiceExt::oneshot(router, request).await.unwrap();
+    assert_eq!(
+        response.headers()["grpc-status"],
+        (Code::DeadlineExceeded as i32).to_string().as_str()
+    );
+}
