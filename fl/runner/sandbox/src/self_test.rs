@@ -23,6 +23,7 @@ const ATTEMPTS: &[Attempt] = &[
     ("write-file", || {
         std::fs::write("/tmp/fieldmark-escape", b"").map(|()| 0)
     }),
+    ("proc-of-others", || std::fs::read_dir("/proc").map(|_| 0)),
     ("list-root", || std::fs::read_dir("/").map(|_| 0)),
     ("stat-file", || std::fs::metadata("/etc/passwd").map(|_| 0)),
     ("open-device", || std::fs::File::open("/dev/mem").map(|_| 0)),
