@@ -13,7 +13,10 @@
     reason = "a test that panics is a test that fails"
 )]
 
-#[allow(dead_code, reason = "it is shared with the supervisor's tests, which use the rest")]
+#[allow(
+    dead_code,
+    reason = "it is shared with the supervisor's tests, which use the rest"
+)]
 #[path = "../../../supervisor/tests/runner/archive.rs"]
 mod archive;
 mod onnx;
@@ -26,11 +29,11 @@ use std::time::Duration;
 
 use fieldmark_package::{Package, PackageError, Source, Workshop, pack, values};
 use fieldmark_supervisor::{
-    FailureCode, InferError, Runner, RunnerSpec, StartError, SupervisorConfig, Tensor, tensor_f32, tensor_texts,
-    tensor_values_f32,
+    FailureCode, InferError, Runner, RunnerSpec, StartError, SupervisorConfig, Tensor, tensor_f32,
+    tensor_texts, tensor_values_f32,
 };
 use rustix::process::{Pid, Signal, kill_process};
-use table::{Denial, Row, RUNTIMES};
+use table::{Denial, RUNTIMES, Row};
 use tempfile::TempDir;
 
 /// Ways out that the self-test of a runner tries, by the name it has there.
@@ -74,7 +77,11 @@ fn package(runtime: &str, artifact: &str, content: &[u8], input: &str) -> TempDi
          [[input]]\nname = \"x\"\ndatatype = \"{input}\"\nshape = [-1]\n\
          [[output]]\nname = \"y\"\ndatatype = \"FP32\"\nshape = [-1]\n[sample]\nfile = \"sample.json\"\n"
     );
-    let sample = if input == "BYTES" { r#"{"x": ["wrong shapes"]}"# } else { r#"{"x": [2.0]}"# };
+    let sample = if input == "BYTES" {
+        r#"{"x": ["wrong shapes"]}"#
+    } else {
+        r#"{"x": [2.0]}"#
+    };
     for (file, content) in [
         (artifact, content),
         ("fieldmark.toml", manifest.as_bytes()),
@@ -100,7 +107,11 @@ impl Stage {
         let folder = package("onnx", "model.onnx", &onnx::square(), "FP32");
         let spec = spec(&workshop, folder.path()).await.unwrap();
         let honest = Runner::start(&workshop.config, spec).await.unwrap();
-        Self { workshop, honest, _home: home }
+        Self {
+            workshop,
+            honest,
+            _home: home,
+        }
     }
 
     /// Starts a package's model and asks it once, while the honest one is asked too.
@@ -157,7 +168,10 @@ impl Stage {
             let check = checks.iter().find(|check| check.name == tried);
             Denial::of_kernel(&check.unwrap_or_else(|| panic!("{tried} was not tried")).detail)
         };
-        TRIED.iter().map(|(attempt, tried)| (*attempt, of(tried))).collect()
+        TRIED
+            .iter()
+            .map(|(attempt, tried)| (*attempt, of(tried)))
+            .collect()
     }
 }
 
@@ -173,14 +187,28 @@ fn x(values: &[f32]) -> Tensor {
 /// The kernel's own limits of a process, seen from outside.
 fn no_core_is_written(pid: Pid) {
     let limits = std::fs::read_to_string(format!("/proc/{}/limits", pid.as_raw_nonzero())).unwrap();
-    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let core = limits
+        .lines()
+        .find(|line| line.starts_with("Max core file size"))
+        .unwrap();
     assert_eq!(core.split_whitespace().nth(4), Some("0"), "{core}");
 }
 
 fn nan_is_passed_on(answer: &[Tensor]) -> Denial {
-    assert!(tensor_values_f32(&answer[0]).unwrap().iter().all(|value| value.is_nan()));
+    assert!(
+        tensor_values_f32(&answer[0])
+            .unwrap()
+            .iter()
+            .all(|value| value.is_nan())
+    );
     let json = values::to_protocol(&answer[0]).unwrap();
-    assert!(json["data"].as_array().unwrap().iter().all(serde_json::Value::is_null));
+    assert!(
+        json["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(serde_json::Value::is_null)
+    );
     Denial::PassedOn
 }
 
@@ -200,24 +228,37 @@ struct Models {
 async fn without_calls(stage: &Stage, models: &Models) -> Vec<(&'static str, Denial)> {
     let package = |content: &[u8]| package(models.runtime, models.artifact, content, "FP32");
     let mut rows = stage.self_test(package(&models.square).path()).await;
-    let bomb = stage.ask(package(&models.zeros).path(), x(&[6.4e10])).await.unwrap_err();
+    let bomb = stage
+        .ask(package(&models.zeros).path(), x(&[6.4e10]))
+        .await
+        .unwrap_err();
     rows.push(("memory bomb", Denial::of_request(&bomb)));
     let spin = package(&models.spin);
     let forever = stage.ask(spin.path(), x(&[models.forever])).await.unwrap_err();
     rows.push(("CPU spin", Denial::of_request(&forever)));
     rows.push(("endless output", Denial::Impossible));
-    let huge = stage.ask(package(&models.zeros).path(), x(&[5e7])).await.unwrap_err();
+    let huge = stage
+        .ask(package(&models.zeros).path(), x(&[5e7]))
+        .await
+        .unwrap_err();
     rows.push(("huge tensors", Denial::of_request(&huge)));
-    let lie = pack(package(&models.wrong).path(), &stage.workshop).await.unwrap_err();
+    let lie = pack(package(&models.wrong).path(), &stage.workshop)
+        .await
+        .unwrap_err();
     rows.push(("wrong shapes", Denial::of_package(&lie)));
-    let nan = stage.ask(package(&models.nan).path(), x(&[1.0; 1000])).await.unwrap();
+    let nan = stage
+        .ask(package(&models.nan).path(), x(&[1.0; 1000]))
+        .await
+        .unwrap();
     rows.push(("NaN flood", nan_is_passed_on(&nan)));
     let crash = stage.crash(spin.path()).await;
     rows.push(("segfault", Denial::of_request(&crash)));
     let hang = stage.ask(spin.path(), x(&[models.forever])).await.unwrap_err();
     rows.push(("hang", Denial::of_request(&hang)));
     rows.push(("core dumps", Denial::NoCore));
-    let slow = stage.load_too_long(package(&models.square).path(), Duration::from_millis(1)).await;
+    let slow = stage
+        .load_too_long(package(&models.square).path(), Duration::from_millis(1))
+        .await;
     rows.push(("timing out on load", Denial::of_start(&slow)));
     rows.push(("forged answers", Denial::Impossible));
     rows
@@ -269,7 +310,10 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
                 Denial::of_start(&stage.load_too_long(slow.path(), PATIENCE).await)
             }
             "NaN flood" => {
-                let answer = stage.ask(hostile.path(), tensor_texts("x", &[attempt])).await.unwrap();
+                let answer = stage
+                    .ask(hostile.path(), tensor_texts("x", &[attempt]))
+                    .await
+                    .unwrap();
                 assert_eq!(answer[0].shape, [100_000]);
                 Denial::PassedOn
             }
@@ -277,12 +321,18 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
                 let spec = spec(&stage.workshop, hostile.path()).await.unwrap();
                 let runner = Runner::start(&stage.workshop.config, spec).await.unwrap();
                 no_core_is_written(Pid::from_raw(runner.status().pid.unwrap().cast_signed()).unwrap());
-                let crash = runner.infer(vec![tensor_texts("x", &[attempt])]).await.unwrap_err();
+                let crash = runner
+                    .infer(vec![tensor_texts("x", &[attempt])])
+                    .await
+                    .unwrap_err();
                 assert!(matches!(crash, InferError::Crashed { .. }), "{crash}");
                 Denial::NoCore
             }
             _ => {
-                let error = stage.ask(hostile.path(), tensor_texts("x", &[attempt])).await.unwrap_err();
+                let error = stage
+                    .ask(hostile.path(), tensor_texts("x", &[attempt]))
+                    .await
+                    .unwrap_err();
                 Denial::of_request(&error)
             }
         };
@@ -291,11 +341,26 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
     // One request that failed in every way a process survives leaves it serving.
     let spec = spec(&stage.workshop, hostile.path()).await.unwrap();
     let runner = Runner::start(&stage.workshop.config, spec).await.unwrap();
-    for attempt in ["read outside", "fork bomb", "huge tensors", "descriptors left open"] {
-        let error = runner.infer(vec![tensor_texts("x", &[attempt])]).await.unwrap_err();
+    for attempt in [
+        "read outside",
+        "fork bomb",
+        "huge tensors",
+        "descriptors left open",
+    ] {
+        let error = runner
+            .infer(vec![tensor_texts("x", &[attempt])])
+            .await
+            .unwrap_err();
         assert!(matches!(error, InferError::Rejected { .. }), "{attempt}: {error}");
     }
-    assert_eq!(runner.infer(vec![tensor_texts("x", &["nothing"])]).await.unwrap().len(), 1);
+    assert_eq!(
+        runner
+            .infer(vec![tensor_texts("x", &["nothing"])])
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
     assert_eq!(runner.status().restarts, 0);
     runner.shutdown().await;
     rows
@@ -304,13 +369,24 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
 /// Everything, as the user this process is.
 async fn suite() -> Vec<Row> {
     let stage = Stage::set().await;
-    let seen = [torchscript(&stage).await, onnx(&stage).await, python(&stage).await];
+    let seen = [
+        torchscript(&stage).await,
+        onnx(&stage).await,
+        python(&stage).await,
+    ];
     stage.honest.shutdown().await;
     let of = |attempt: &'static str, runtime: usize| {
         let row = seen[runtime].iter().find(|(name, _)| *name == attempt);
-        row.unwrap_or_else(|| panic!("{attempt} was not tried with {}", RUNTIMES[runtime])).1
+        row.unwrap_or_else(|| panic!("{attempt} was not tried with {}", RUNTIMES[runtime]))
+            .1
     };
-    table::ATTEMPTS.iter().map(|attempt| Row { attempt, denials: [0, 1, 2].map(|at| of(attempt, at)) }).collect()
+    table::ATTEMPTS
+        .iter()
+        .map(|attempt| Row {
+            attempt,
+            denials: [0, 1, 2].map(|at| of(attempt, at)),
+        })
+        .collect()
 }
 
 #[tokio::test]

@@ -51,7 +51,12 @@ fn graph(name: &str, graph: &[u8]) -> Vec<u8> {
 
 /// A model from `x`, FP32 of one dimension, to `y`, FP32.
 fn model(nodes: &[Vec<u8>], rank: usize) -> Vec<u8> {
-    let graph = [nodes.concat(), field(2, b"g"), field(11, &value("x", FP32, 1)), field(12, &value("y", FP32, rank))];
+    let graph = [
+        nodes.concat(),
+        field(2, b"g"),
+        field(11, &value("x", FP32, 1)),
+        field(12, &value("y", FP32, rank)),
+    ];
     [number(1, 8), field(7, &graph.concat()), field(8, &number(2, 13))].concat()
 }
 
@@ -90,7 +95,10 @@ pub(crate) fn spin() -> Vec<u8> {
 
 /// 0 divided by 0 in every place.
 pub(crate) fn nan() -> Vec<u8> {
-    let nodes = [node("Sub", &["x", "x"], &["z"], &[]), node("Div", &["z", "z"], &["y"], &[])];
+    let nodes = [
+        node("Sub", &["x", "x"], &["z"], &[]),
+        node("Div", &["z", "z"], &["y"], &[]),
+    ];
     model(&nodes, 1)
 }
 
@@ -100,7 +108,12 @@ pub(crate) fn wrong_rank() -> Vec<u8> {
         node("Shape", &["x"], &["s"], &[]),
         node("ConstantOfShape", &["s"], &["o"], &[]),
         node("SequenceConstruct", &["x", "o"], &["q"], &[]),
-        node("ConcatFromSequence", &["q"], &["y"], &[whole("axis", 0), whole("new_axis", 1)]),
+        node(
+            "ConcatFromSequence",
+            &["q"],
+            &["y"],
+            &[whole("axis", 0), whole("new_axis", 1)],
+        ),
     ];
     model(&nodes, 2)
 }

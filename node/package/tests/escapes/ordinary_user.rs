@@ -12,7 +12,12 @@ pub(crate) const BEGIN: &str = "--- table\n";
 pub(crate) const END: &str = "--- end\n";
 /// A user and group that own nothing.
 const NOBODY_IN_PARTICULAR: u32 = 54_321;
-const BINARIES: [&str; 4] = ["fieldmark-launcher", "fieldmark-runner", "fieldmark-runner-onnx", "fieldmark-runner-python"];
+const BINARIES: [&str; 4] = [
+    "fieldmark-launcher",
+    "fieldmark-runner",
+    "fieldmark-runner-onnx",
+    "fieldmark-runner-python",
+];
 
 /// Runs this test in a copy of this program and returns the table it saw.
 pub(crate) fn run_again() -> String {
@@ -31,10 +36,17 @@ pub(crate) fn run_again() -> String {
     }
     bring(&own, &root.join("bin/suite"));
     for library in libraries() {
-        bring(&library, &root.join("lib/fieldmark").join(library.file_name().unwrap()));
+        bring(
+            &library,
+            &root.join("lib/fieldmark").join(library.file_name().unwrap()),
+        );
     }
     let output = Command::new(root.join("bin/suite"))
-        .args(["--exact", "every_escape_is_denied_or_contained_and_the_page_says_by_whom", "--nocapture"])
+        .args([
+            "--exact",
+            "every_escape_is_denied_or_contained_and_the_page_says_by_whom",
+            "--nocapture",
+        ])
         .env_clear()
         .envs([("PATH", "/usr/bin:/bin"), ("LC_ALL", "C.UTF-8")])
         .env("TMPDIR", root.join("tmp"))
@@ -66,9 +78,14 @@ fn libraries() -> Vec<PathBuf> {
     let onnx = std::env::var_os("FIELDMARK_ONNXRUNTIME").map(PathBuf::from);
     let mut found: Vec<PathBuf> = Vec::new();
     for folder in torch.into_iter().chain(onnx) {
-        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        let entries = std::fs::read_dir(&folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path());
         found.extend(entries.filter(|path| path.to_string_lossy().contains(".so")));
     }
-    assert!(!found.is_empty(), "LIBTORCH and FIELDMARK_ONNXRUNTIME say where the libraries are");
+    assert!(
+        !found.is_empty(),
+        "LIBTORCH and FIELDMARK_ONNXRUNTIME say where the libraries are"
+    );
     found
 }

@@ -72,5 +72,4 @@ def predict(model, inputs):
 "#;
 
 /// Never finishes loading.
-pub(crate) const SLOW_LOAD: &str =
-    "def load(folder):\n    while True:\n        pass\n\ndef predict(model, inputs):\n    return {'y': [1.0]}\n";
+pub(crate) const SLOW_LOAD: &str = "def load(folder):\n    while True:\n        pass\n\ndef predict(model, inputs):\n    return {'y': [1.0]}\n";

@@ -34,7 +34,10 @@ pub(crate) const ATTEMPTS: [&str; 22] = [
 /// In the order of the columns.
 pub(crate) const RUNTIMES: [&str; 3] = ["torchscript", "onnx", "python"];
 /// Around the table on the page.
-const MARKS: [&str; 2] = ["<!-- escapes: what the suite sees -->\n", "<!-- end of escapes -->"];
+const MARKS: [&str; 2] = [
+    "<!-- escapes: what the suite sees -->\n",
+    "<!-- end of escapes -->",
+];
 /// With this variable set, the page is written instead of compared.
 const WRITE: &str = "FIELDMARK_WRITE_ESCAPES";
 
@@ -72,13 +75,24 @@ impl Denial {
     /// By how a request ended.
     pub(crate) fn of_request(error: &InferError) -> Self {
         match error {
-            InferError::Rejected { code: FailureCode::Model, message, .. } if message.contains("denied: ") => {
-                Self::of_kernel(message)
+            InferError::Rejected {
+                code: FailureCode::Model,
+                message,
+                ..
+            } if message.contains("denied: ") => Self::of_kernel(message),
+            InferError::Rejected {
+                code: FailureCode::Output,
+                ..
+            } => Self::Output,
+            InferError::Rejected {
+                code: FailureCode::Memory,
+                ..
             }
-            InferError::Rejected { code: FailureCode::Output, .. } => Self::Output,
-            InferError::Rejected { code: FailureCode::Memory, .. } | InferError::MemoryExceeded { .. } => Self::Memory,
+            | InferError::MemoryExceeded { .. } => Self::Memory,
             InferError::TimedOut { .. } => Self::Time,
-            InferError::Crashed { cause, .. } if cause.contains("announced") || cause.contains("response") => {
+            InferError::Crashed { cause, .. }
+                if cause.contains("announced") || cause.contains("response") =>
+            {
                 Self::Nonsense
             }
             InferError::Crashed { .. } => Self::Crash,
@@ -130,7 +144,10 @@ pub(crate) struct Row {
 
 /// The table as it stands on the page.
 pub(crate) fn markdown(rows: &[Row]) -> String {
-    let mut text = format!("| attempt | {} |\n| --- | --- | --- | --- |\n", RUNTIMES.join(" | "));
+    let mut text = format!(
+        "| attempt | {} |\n| --- | --- | --- | --- |\n",
+        RUNTIMES.join(" | ")
+    );
     for Row { attempt, denials } in rows {
         let cells = denials.map(Denial::words);
         text.push_str(&format!("| {attempt} | {} |\n", cells.join(" | ")));
@@ -143,11 +160,16 @@ pub(crate) fn compare_with_the_page(seen: &str) {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/threat-model.md");
     let page = std::fs::read_to_string(&path).unwrap();
     let [begin, end] = MARKS;
-    let (before, rest) = page.split_once(begin).expect("the page has a place for the table");
+    let (before, rest) = page
+        .split_once(begin)
+        .expect("the page has a place for the table");
     let (shown, after) = rest.split_once(end).expect("the place has an end");
     if std::env::var_os(WRITE).is_some() {
         std::fs::write(&path, format!("{before}{begin}{seen}{end}{after}")).unwrap();
         return;
     }
-    assert_eq!(shown, seen, "docs/threat-model.md is not what the suite sees; run it with {WRITE}=1");
+    assert_eq!(
+        shown, seen,
+        "docs/threat-model.md is not what the suite sees; run it with {WRITE}=1"
+    );
 }
