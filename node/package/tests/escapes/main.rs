@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use fieldmark_package::{Package, PackageError, Source, Workshop, pack, values};
 use fieldmark_supervisor::{
-    FailureCode, InferError, Runner, RunnerSpec, StartError, SupervisorConfig, Tensor, tensor_f32,
+    FailureCode, InferError, Limits, Runner, RunnerSpec, StartError, SupervisorConfig, Tensor, tensor_f32,
     tensor_texts, tensor_values_f32,
 };
 use rustix::process::{Pid, Signal, kill_process};
@@ -50,7 +50,7 @@ const TRIED: [(&str, &str); 11] = [
     ("fork bomb", "fork"),
     ("descriptors left open", "inherited-descriptors"),
 ];
-/// Longest request of a hostile model.
+/// Longest request of a model that does not come back.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Where the packages are made ready, and what every runner may use.
@@ -60,7 +60,7 @@ fn workshop(home: &Path) -> Workshop {
         None => SupervisorConfig::beside_current_exe().unwrap(),
     };
     config.limits.memory_bytes_max = 1 << 30;
-    config.limits.request_timeout = PATIENCE;
+    config.limits.request_timeout = Duration::from_secs(60);
     let mut workshop = Workshop::new(home, config);
     let system = PathBuf::from("/usr/bin/python3");
     if system.exists() {
@@ -116,7 +116,24 @@ impl Stage {
 
     /// Starts a package's model and asks it once, while the honest one is asked too.
     async fn ask(&self, folder: &Path, input: Tensor) -> Result<Vec<Tensor>, InferError> {
-        let spec = spec(&self.workshop, folder).await.unwrap();
+        let limits = self.workshop.config.limits.clone();
+        self.ask_within(folder, input, limits).await
+    }
+
+    /// The same with a model that would not come back.
+    async fn wait_for(&self, folder: &Path, input: Tensor) -> InferError {
+        let mut limits = self.workshop.config.limits.clone();
+        limits.request_timeout = PATIENCE;
+        self.ask_within(folder, input, limits).await.unwrap_err()
+    }
+
+    async fn ask_within(
+        &self,
+        folder: &Path,
+        input: Tensor,
+        limits: Limits,
+    ) -> Result<Vec<Tensor>, InferError> {
+        let spec = spec(&self.workshop, folder).await.unwrap().limits(limits);
         let runner = Runner::start(&self.workshop.config, spec).await.unwrap();
         let (answer, ()) = tokio::join!(runner.infer(vec![input]), self.honest_answers());
         runner.shutdown().await;
@@ -140,7 +157,7 @@ impl Stage {
             while runner.status().requests == 0 {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
-            kill_process(pid, Signal::SEGV).unwrap();
+            kill_process(pid, Signal::KILL).unwrap();
         };
         let (answer, ()) = tokio::join!(spinning, killing);
         self.honest_answers().await;
@@ -234,7 +251,7 @@ async fn without_calls(stage: &Stage, models: &Models) -> Vec<(&'static str, Den
         .unwrap_err();
     rows.push(("memory bomb", Denial::of_request(&bomb)));
     let spin = package(&models.spin);
-    let forever = stage.ask(spin.path(), x(&[models.forever])).await.unwrap_err();
+    let forever = stage.wait_for(spin.path(), x(&[models.forever])).await;
     rows.push(("CPU spin", Denial::of_request(&forever)));
     rows.push(("endless output", Denial::Impossible));
     let huge = stage
@@ -253,7 +270,7 @@ async fn without_calls(stage: &Stage, models: &Models) -> Vec<(&'static str, Den
     rows.push(("NaN flood", nan_is_passed_on(&nan)));
     let crash = stage.crash(spin.path()).await;
     rows.push(("segfault", Denial::of_request(&crash)));
-    let hang = stage.ask(spin.path(), x(&[models.forever])).await.unwrap_err();
+    let hang = stage.wait_for(spin.path(), x(&[models.forever])).await;
     rows.push(("hang", Denial::of_request(&hang)));
     rows.push(("core dumps", Denial::NoCore));
     let slow = stage
@@ -327,6 +344,12 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
                     .unwrap_err();
                 assert!(matches!(crash, InferError::Crashed { .. }), "{crash}");
                 Denial::NoCore
+            }
+            "CPU spin" | "endless output" | "hang" => {
+                let error = stage
+                    .wait_for(hostile.path(), tensor_texts("x", &[attempt]))
+                    .await;
+                Denial::of_request(&error)
             }
             _ => {
                 let error = stage

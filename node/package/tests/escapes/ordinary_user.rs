@@ -74,8 +74,8 @@ fn bring(from: &Path, to: &Path) {
 
 /// What the runners load: the libraries in the folders they were built with, under the names they have there.
 fn libraries() -> Vec<PathBuf> {
-    let torch = std::env::var_os("LIBTORCH").map(|folder| PathBuf::from(folder).join("lib"));
-    let onnx = std::env::var_os("FIELDMARK_ONNXRUNTIME").map(PathBuf::from);
+    let torch = option_env!("LIBTORCH").map(|folder| PathBuf::from(folder).join("lib"));
+    let onnx = option_env!("FIELDMARK_ONNXRUNTIME").map(PathBuf::from);
     let mut found: Vec<PathBuf> = Vec::new();
     for folder in torch.into_iter().chain(onnx) {
         let entries = std::fs::read_dir(&folder)
