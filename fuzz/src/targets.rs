@@ -6,6 +6,7 @@ mod files;
 mod frames;
 mod local;
 mod machine;
+mod packages;
 mod samples;
 mod shares;
 mod tensors;
@@ -185,6 +186,24 @@ pub const TARGETS: &[Target] = &[
     ),
     named("manifest", "fieldmark.toml", files::manifest, files::manifests),
     named("card", "a model card", files::card, files::cards),
+    named(
+        "onnx",
+        "an ONNX model, looked into",
+        packages::onnx,
+        packages::onnx_models,
+    ),
+    named(
+        "torchscript",
+        "a TorchScript archive, looked into",
+        packages::torchscript,
+        packages::torchscript_archives,
+    ),
+    named(
+        "requirements",
+        "locked requirements",
+        packages::requirements,
+        packages::all_requirements,
+    ),
     named("trust-policy", "trust.toml", files::trust, files::trusts),
     named(
         "scenario",

@@ -10,6 +10,8 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
 
+/// Rows that only some cards have.
+const CARD_ROWS: [&str; 5] = ["made from", "languages", "trained on", "measured by", "library"];
 /// How often the progress of a pull is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -102,6 +104,21 @@ fn show_text(release: &Value) -> String {
         text::bytes(text::number(release, "held_bytes")),
         text::bytes(text::number(release, "size_bytes"))
     );
+    let of_card = |name: &str| release.get("card").and_then(|card| card.get(name));
+    let card = |name: &str| {
+        of_card(name)
+            .and_then(Value::as_str)
+            .map(text::plain)
+            .unwrap_or_default()
+    };
+    let card_list = |name: &str| {
+        let words = of_card(name).and_then(Value::as_array).into_iter().flatten();
+        words
+            .filter_map(Value::as_str)
+            .map(text::plain)
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let mut rows = vec![
         ("release", format!("{}@{}", field("name"), field("version"))),
         ("id", field("id")),
@@ -109,6 +126,11 @@ fn show_text(release: &Value) -> String {
         ("licence", field("license")),
         ("task", field("task")),
         ("tags", text::joined(release, "tags")),
+        ("made from", card_list("base_models")),
+        ("languages", card_list("languages")),
+        ("trained on", card_list("datasets")),
+        ("measured by", card_list("metrics")),
+        ("library", card("library")),
         ("runtime", field("runtime")),
         ("inputs", tensors("inputs")),
         ("outputs", tensors("outputs")),
@@ -117,6 +139,7 @@ fn show_text(release: &Value) -> String {
         ("published", text::when(text::number(release, "published_at_ms"))),
         ("summary", field("summary")),
     ];
+    rows.retain(|(name, value)| !value.is_empty() || !CARD_ROWS.contains(name));
     if release.get("withdrawn") == Some(&Value::Bool(true)) {
         rows.push(("withdrawn", field("withdrawn_reason")));
     }

@@ -44,6 +44,8 @@ struct Draft {
     entry: String,
     inputs: Vec<TensorSpec>,
     outputs: Vec<TensorSpec>,
+    /// Whether every input is known well enough for a sample.
+    sampled: bool,
     open: Vec<String>,
     facts: Vec<String>,
 }
@@ -67,7 +69,10 @@ pub async fn start(
     if manifest.exists() {
         return Err(PackageError::Exists { path: manifest });
     }
-    let draft = draft(from, config).await?;
+    let mut draft = draft(from, config).await?;
+    if into.is_some() {
+        draft.name = name_of(&folder);
+    }
     copy(from, &folder, &draft)?;
     let mut written = Vec::new();
     let sample = sample(&draft);
@@ -127,9 +132,10 @@ async fn draft(from: &Path, config: Option<&SupervisorConfig>) -> Result<Draft, 
             name: name_of(from),
             runtime: found.runtime,
             entry,
+            open: guessed(&found.inputs, &seen.inputs),
             inputs: seen.inputs,
             outputs: stated(&found.outputs, seen.outputs),
-            open: Vec::new(),
+            sampled: true,
             facts: found.facts,
         },
         Err(words) => unseen(name_of(from), entry, found, Some(words)),
@@ -141,6 +147,22 @@ fn spec(found: &Finding, artifact: &Path) -> RunnerSpec {
     let spec = crate::workshop::with_runtime(spec, found.runtime);
     let names = |slots: &[Slot]| slots.iter().map(|slot| slot.name.clone()).collect::<Vec<_>>();
     spec.inputs(names(&found.inputs)).outputs(names(&found.outputs))
+}
+
+/// What ran and may still not be what the author means.
+fn guessed(slots: &[Slot], seen: &[TensorSpec]) -> Vec<String> {
+    let guessed = slots.iter().zip(seen).filter(|(slot, _)| slot.shape.is_none());
+    let one = |(_, seen): (&Slot, &TensorSpec)| {
+        let TensorSpec {
+            name,
+            datatype,
+            shape,
+        } = seen;
+        format!(
+            "{MANIFEST_FILE}: the model ran with input '{name}' as {datatype} {shape:?}, which is a guess; check it"
+        )
+    };
+    guessed.map(one).collect()
 }
 
 /// What the artifact states goes before what was seen.
@@ -181,6 +203,8 @@ fn unseen(name: String, entry: String, found: Finding, words: Option<String>) ->
         slots.iter().map(one).collect()
     };
     let (inputs, outputs) = (known("input", &found.inputs), known("output", &found.outputs));
+    let known = |slot: &Slot| slot.datatype.is_some() && slot.shape.is_some();
+    let sampled = !found.inputs.is_empty() && found.inputs.iter().all(known);
     if let Some(words) = words.filter(|_| !open.is_empty()) {
         open.push(format!("a run on guesses failed: {words}"));
     }
@@ -190,6 +214,7 @@ fn unseen(name: String, entry: String, found: Finding, words: Option<String>) ->
         entry,
         inputs,
         outputs,
+        sampled,
         open,
         facts: found.facts,
     }
@@ -245,7 +270,7 @@ fn copy(from: &Path, folder: &Path, draft: &Draft) -> Result<(), PackageError> {
 
 /// Zeros, or a text, for every input; nothing while shapes are open.
 fn sample(draft: &Draft) -> Option<String> {
-    if draft.inputs.is_empty() || draft.open.iter().any(|open| open.contains("input")) {
+    if !draft.sampled {
         return None;
     }
     let count = |spec: &TensorSpec| {

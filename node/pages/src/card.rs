@@ -1,24 +1,49 @@
 //! Model cards: Markdown from strangers. Raw HTML is shown as text, images are not loaded, links go
 //! only to http, https or relative addresses and carry `rel="nofollow noopener"`.
 
+use fieldmark_protocol::card::{self, Card};
 use maud::{Markup, PreEscaped, html};
 use pulldown_cmark::{Alignment, CowStr, Event, HeadingLevel, Options, Parser, Tag, TagEnd};
 
 /// Most bytes of a card that are shown (64 KiB).
 pub const CARD_BYTES_MAX: usize = 64 << 10;
 
-/// Renders a card below the page's own headings.
+/// Renders a card below the page's own headings: what its header says, then its text.
 pub(crate) fn card(markdown: &str) -> Markup {
-    let shown = start_of(markdown);
+    let text = start_of(card::body(markdown));
+    html! {
+        @if let Ok(card) = Card::parse(markdown) { (header(&card)) }
+        (body(text))
+        @if markdown.len() >= CARD_BYTES_MAX { p.note { "The card is longer; it is cut here." } }
+    }
+}
+
+/// What the header says and the release does not.
+fn header(card: &Card) -> Markup {
+    let lists = [
+        ("Made from", &card.base_models),
+        ("Languages", &card.languages),
+        ("Trained on", &card.datasets),
+        ("Measured by", &card.metrics),
+    ];
+    html! {
+        dl.facts {
+            @if !card.library.is_empty() { div { dt { "Library" } dd { (card.library) } } }
+            @if !card.license_link.is_empty() { div { dt { "Licence text" } dd { (card.license_link) } } }
+            @for (what, list) in lists {
+                @if !list.is_empty() { div { dt { (what) } dd { (list.join(", ")) } } }
+            }
+        }
+    }
+}
+
+fn body(shown: &str) -> Markup {
     let parser = Parser::new_ext(shown, Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH);
     let mut open_links = Vec::new();
     let events = parser.flat_map(|event| defused(event, &mut open_links));
     let mut body = String::with_capacity(shown.len() * 2);
     pulldown_cmark::html::push_html(&mut body, events);
-    html! {
-        div.card { (PreEscaped(body)) }
-        @if shown.len() < markdown.len() { p.note { "The card is longer; it is cut here." } }
-    }
+    html! { div.card { (PreEscaped(body)) } }
 }
 
 fn start_of(markdown: &str) -> &str {

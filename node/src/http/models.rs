@@ -8,6 +8,8 @@ use fieldmark_blobs::{BlobHash, BlobStore};
 use fieldmark_ledger::catalogue::{self, ReleaseView};
 use fieldmark_node_core::io::{Command, Reply};
 use fieldmark_package::{self as package, Trial};
+use fieldmark_protocol::card::Card;
+use fieldmark_protocol::manifest::CARD_FILE;
 use fieldmark_protocol::{PublicKey, RecordId};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +20,9 @@ use crate::home::Role;
 
 /// Bytes of a group, the unit in which downloads make progress.
 const GROUP_BYTES: u64 = 64 * 1024;
+
+/// Bytes of a card that its header is looked for in.
+const CARD_SHOWN_BYTES: u64 = 64 * 1024;
 
 /// Search parameters.
 #[derive(Debug, Default, Deserialize)]
@@ -84,6 +89,8 @@ pub struct ReleaseDetail {
     labels: Vec<String>,
     withdrawn_reason: Option<String>,
     author_equivocated: bool,
+    /// What the card's header says, if the card is here.
+    card: Option<Card>,
 }
 
 #[derive(Debug, Serialize)]
@@ -268,6 +275,14 @@ fn held(blobs: &BlobStore, hash: &[u8; 32], size: u64) -> u64 {
     }
 }
 
+fn card(view: &ReleaseView, blobs: &BlobStore) -> Option<Card> {
+    let artifact = view.release.artifacts.iter().find(|a| a.path == CARD_FILE)?;
+    let bytes = blobs
+        .read(&BlobHash(*artifact.blake3.as_bytes()), CARD_SHOWN_BYTES)
+        .ok()?;
+    Card::parse(&String::from_utf8_lossy(&bytes)).ok()
+}
+
 fn detail(view: &ReleaseView, blobs: &BlobStore) -> ReleaseDetail {
     let release = &view.release;
     let tensors = |specs: &[fieldmark_protocol::release::TensorSpec]| {
@@ -293,5 +308,6 @@ fn detail(view: &ReleaseView, blobs: &BlobStore) -> ReleaseDetail {
         labels: release.labels.clone(),
         withdrawn_reason: view.withdrawn.as_ref().map(|w| w.reason.clone()),
         author_equivocated: view.author_equivocated,
+        card: card(view, blobs),
     }
 }

@@ -68,6 +68,7 @@ fn hostile_names_do_not_leave_their_string() {
             datatype: "FP32".into(),
             shape: vec![-1],
         }],
+        sampled: true,
         open: vec!["a\nb".into()],
         facts: vec!["c\n---\nlicense: mit".into()],
     };
