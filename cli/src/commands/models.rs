@@ -10,8 +10,6 @@ use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
 
-/// Rows that only some cards have.
-const CARD_ROWS: [&str; 5] = ["made from", "languages", "trained on", "measured by", "library"];
 /// How often the progress of a pull is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -82,6 +80,30 @@ pub(crate) fn show(global: &Global, args: &Reference, out: &Output) -> anyhow::R
     out.result(&release, || show_text(&release))
 }
 
+/// What the card's header says and the release does not.
+fn card_rows(release: &Value) -> Vec<(&'static str, String)> {
+    let words = |name: &str| match release.get("card").and_then(|card| card.get(name)) {
+        Some(Value::Array(list)) => {
+            let words = list.iter().filter_map(Value::as_str).map(text::plain);
+            words.collect::<Vec<_>>().join(", ")
+        }
+        Some(Value::String(word)) => text::plain(word),
+        _ => String::new(),
+    };
+    [
+        ("made from", "base_models"),
+        ("languages", "languages"),
+        ("trained on", "datasets"),
+        ("measured by", "metrics"),
+        ("library", "library"),
+        ("licence text", "license_link"),
+    ]
+    .map(|(shown, name)| (shown, words(name)))
+    .into_iter()
+    .filter(|(_, value)| !value.is_empty())
+    .collect()
+}
+
 fn show_text(release: &Value) -> String {
     let field = |name: &str| text::string(release, name);
     let tensors = |name: &str| {
@@ -104,21 +126,6 @@ fn show_text(release: &Value) -> String {
         text::bytes(text::number(release, "held_bytes")),
         text::bytes(text::number(release, "size_bytes"))
     );
-    let of_card = |name: &str| release.get("card").and_then(|card| card.get(name));
-    let card = |name: &str| {
-        of_card(name)
-            .and_then(Value::as_str)
-            .map(text::plain)
-            .unwrap_or_default()
-    };
-    let card_list = |name: &str| {
-        let words = of_card(name).and_then(Value::as_array).into_iter().flatten();
-        words
-            .filter_map(Value::as_str)
-            .map(text::plain)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
     let mut rows = vec![
         ("release", format!("{}@{}", field("name"), field("version"))),
         ("id", field("id")),
@@ -126,11 +133,6 @@ fn show_text(release: &Value) -> String {
         ("licence", field("license")),
         ("task", field("task")),
         ("tags", text::joined(release, "tags")),
-        ("made from", card_list("base_models")),
-        ("languages", card_list("languages")),
-        ("trained on", card_list("datasets")),
-        ("measured by", card_list("metrics")),
-        ("library", card("library")),
         ("runtime", field("runtime")),
         ("inputs", tensors("inputs")),
         ("outputs", tensors("outputs")),
@@ -139,7 +141,7 @@ fn show_text(release: &Value) -> String {
         ("published", text::when(text::number(release, "published_at_ms"))),
         ("summary", field("summary")),
     ];
-    rows.retain(|(name, value)| !value.is_empty() || !CARD_ROWS.contains(name));
+    rows.extend(card_rows(release));
     if release.get("withdrawn") == Some(&Value::Bool(true)) {
         rows.push(("withdrawn", field("withdrawn_reason")));
     }
