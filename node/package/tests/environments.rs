@@ -3,11 +3,7 @@
 //! What pip is told comes from the user's environment variables, so each test runs its part in a copy of this program
 //! with its own.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "a test that panics is a test that fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test that panics is a test that fails")]
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;

@@ -238,6 +238,8 @@ struct Models {
     spin: Vec<u8>,
     nan: Vec<u8>,
     wrong: Vec<u8>,
+    /// One that prints without end, where the format can.
+    output: Option<Vec<u8>>,
     /// The input on which `spin` does not come back.
     forever: f32,
 }
@@ -253,7 +255,11 @@ async fn without_calls(stage: &Stage, models: &Models) -> Vec<(&'static str, Den
     let spin = package(&models.spin);
     let forever = stage.wait_for(spin.path(), x(&[models.forever])).await;
     rows.push(("CPU spin", Denial::of_request(&forever)));
-    rows.push(("endless output", Denial::Impossible));
+    let output = match &models.output {
+        Some(model) => Denial::of_request(&stage.wait_for(package(model).path(), x(&[1.0])).await),
+        None => Denial::Impossible,
+    };
+    rows.push(("endless output", output));
     let huge = stage
         .ask(package(&models.zeros).path(), x(&[5e7]))
         .await
@@ -297,6 +303,7 @@ async fn torchscript(stage: &Stage) -> Vec<(&'static str, Denial)> {
         ),
         nan: made("return torch.div(torch.sub(x, x), torch.sub(x, x))"),
         wrong: made("return torch.unsqueeze(x, 0)"),
+        output: Some(made("_0 = True\nz = x\nwhile _0:\n  print(z)\nreturn z")),
         forever: 1e15,
     };
     without_calls(stage, &models).await
@@ -311,6 +318,7 @@ async fn onnx(stage: &Stage) -> Vec<(&'static str, Denial)> {
         spin: onnx::spin(),
         nan: onnx::nan(),
         wrong: onnx::wrong_rank(),
+        output: None,
         forever: 1e15,
     };
     without_calls(stage, &models).await
@@ -361,8 +369,13 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
         };
         rows.push((attempt, denial));
     }
-    // One request that failed in every way a process survives leaves it serving.
-    let spec = spec(&stage.workshop, hostile.path()).await.unwrap();
+    survives(stage, hostile.path()).await;
+    rows
+}
+
+/// Requests that failed in every way a process survives leave it serving.
+async fn survives(stage: &Stage, folder: &Path) {
+    let spec = spec(&stage.workshop, folder).await.unwrap();
     let runner = Runner::start(&stage.workshop.config, spec).await.unwrap();
     for attempt in [
         "read outside",
@@ -386,7 +399,6 @@ async fn python(stage: &Stage) -> Vec<(&'static str, Denial)> {
     );
     assert_eq!(runner.status().restarts, 0);
     runner.shutdown().await;
-    rows
 }
 
 /// Everything, as the user this process is.
