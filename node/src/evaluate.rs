@@ -3,22 +3,15 @@
 //! Every prediction is made by an isolated runner. What the model returns is hostile until its shape
 //! and its numbers are checked here.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
-
 use fieldmark_fl::schema::{Measurement, RecordOutcome, Schema, SchemaParams, ViewOutcome};
-use fieldmark_ledger::catalogue;
+use fieldmark_node_core::datasets;
 use fieldmark_node_core::io::{CommandError, Dataset};
-use fieldmark_node_core::{blobs, datasets};
 use fieldmark_node_data::{ReadOptions, Source, View};
-use fieldmark_package::{Source as ReleaseSource, Workshop};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::release::{Release, TensorSpec};
 use fieldmark_protocol::task::Extra;
-use fieldmark_supervisor::{
-    Runner, RunnerSpec, RunnerStatus, SupervisorConfig, Tensor, tensor_f32, tensor_texts, tensor_values_f32,
-};
+use fieldmark_supervisor::{Runner, Tensor, tensor_f32, tensor_texts, tensor_values_f32};
 
 use crate::handle::NodeHandle;
 
@@ -32,108 +25,8 @@ pub(crate) use local::local;
 /// Source records evaluated at a time.
 const CHUNK: usize = 256;
 
-/// One runner per release in use.
-#[derive(Debug)]
-pub struct Runners {
-    workshop: Workshop,
-    running: Mutex<BTreeMap<RecordId, Runner>>,
-}
-
-impl Runners {
-    /// Runners under these limits; none is started yet.
-    #[must_use]
-    pub fn new(workshop: Workshop) -> Self {
-        Self {
-            workshop,
-            running: Mutex::default(),
-        }
-    }
-
-    /// The limits and binaries in use.
-    #[must_use]
-    pub fn config(&self) -> &SupervisorConfig {
-        &self.workshop.config
-    }
-
-    /// Where releases are made ready to run.
-    #[must_use]
-    pub fn workshop(&self) -> &Workshop {
-        &self.workshop
-    }
-
-    /// State of every runner.
-    #[must_use]
-    pub fn status(&self) -> Vec<RunnerStatus> {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .values()
-            .map(Runner::status)
-            .collect()
-    }
-
-    /// The runner of a release; starts it when there is none.
-    ///
-    /// # Errors
-    /// `not-found` when the release or its artifacts are not here, `runner` when it does not start.
-    pub async fn runner(&self, node: &NodeHandle, id: RecordId) -> Result<Runner, CommandError> {
-        let held = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(&id)
-            .cloned();
-        if let Some(runner) = held {
-            return Ok(runner);
-        }
-        let release = release(node, id)?;
-        let spec = Box::pin(spec(node, id, &release)).await?;
-        let runner = Runner::start(self.config(), spec).await;
-        let runner = runner.map_err(|e| CommandError::new("runner", e.to_string()))?;
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(running.entry(id).or_insert(runner).clone())
-    }
-
-    /// Ends every runner.
-    pub fn stop(&self) {
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
-    }
-
-    /// Ends the runners of these releases, which free their memory.
-    fn release(&self, ids: &[RecordId]) {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        for id in ids {
-            running.remove(id);
-        }
-    }
-}
-
 fn storage(error: impl std::fmt::Display) -> CommandError {
     CommandError::new("storage", error.to_string())
-}
-
-fn release(node: &NodeHandle, id: RecordId) -> Result<Release, CommandError> {
-    let view = catalogue::release(&node.store, &id).map_err(storage)?;
-    let missing = || CommandError::new("not-found", format!("no release {} is known here", id.short()));
-    Ok(view.ok_or_else(missing)?.release)
-}
-
-async fn spec(node: &NodeHandle, id: RecordId, release: &Release) -> Result<RunnerSpec, CommandError> {
-    if !blobs::is_complete(&node.store, &id).map_err(storage)? {
-        let name = format!("{}@{}", release.name, release.version);
-        let message =
-            format!("the artifacts of {name} are not here; fetch them with `fieldmark pull {name}`");
-        return Err(CommandError::new("not-found", message));
-    }
-    let prepared = node
-        .runners
-        .workshop
-        .prepare(release, ReleaseSource::Store(&node.blobs))
-        .await;
-    prepared.map_err(|error| CommandError::new("runner", error.to_string()))
 }
 
 /// A model that can be scored on a dataset.
@@ -149,7 +42,7 @@ async fn candidate(
     data: &Dataset,
     question: &Question<'_>,
 ) -> Result<Candidate, CommandError> {
-    let release = release(node, id)?;
+    let release = node.runners.release(id)?;
     let name = format!("{}@{}", release.name, release.version);
     let unfit = |detail: String| {
         CommandError::new("invalid", format!("dataset '{}' and {name}: {detail}", data.name))
@@ -178,7 +71,7 @@ async fn candidate(
             release.labels
         )));
     }
-    let runner = node.runners.runner(node, id).await?;
+    let runner = node.runners.runner(id).await?;
     Ok(Candidate {
         name,
         runner,
@@ -376,7 +269,7 @@ pub(crate) async fn measure(
         Ok(())
     })
     .await;
-    node.runners.release(releases);
+    node.runners.end(releases);
     result?;
     let measurement = Measurement::new(&schema, sums).map_err(|e| invalid(&e))?;
     Ok(measurement.values().to_vec())

@@ -15,9 +15,9 @@ use fieldmark_supervisor::{RunnerStatus, Tensor};
 use serde::Serialize;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
-use crate::evaluate::{self, Runners};
 use crate::home::Home;
-use crate::speed::Speed;
+use crate::runners::Runners;
+use crate::speed::Speeds;
 use crate::webhook::Authorities;
 
 /// Events kept for a watcher that is slow; older ones are dropped for it.
@@ -85,6 +85,18 @@ pub struct RunnerView {
     pub restarts: u64,
     /// Memory it uses, in bytes.
     pub memory_bytes: u64,
+    /// Most memory it may use, in bytes.
+    pub memory_bytes_max: u64,
+    /// Most seconds of CPU time of one process.
+    pub cpu_seconds_max: u64,
+    /// Threads within one operation.
+    pub threads: u32,
+    /// Where it computes.
+    pub device: String,
+    /// Longest time for one request, in milliseconds.
+    pub request_timeout_ms: u64,
+    /// The latest failure of a process.
+    pub last_failure: Option<String>,
 }
 
 impl From<RunnerStatus> for RunnerView {
@@ -95,6 +107,12 @@ impl From<RunnerStatus> for RunnerView {
             layers: status.layers,
             restarts: status.restarts,
             memory_bytes: status.memory_bytes,
+            memory_bytes_max: status.limits.memory_bytes_max,
+            cpu_seconds_max: status.limits.cpu_seconds_max,
+            threads: status.threads,
+            device: status.device,
+            request_timeout_ms: u64::try_from(status.limits.request_timeout.as_millis()).unwrap_or(u64::MAX),
+            last_failure: status.last_failure,
         }
     }
 }
@@ -126,7 +144,7 @@ pub struct NodeHandle {
     pub(crate) ready: Arc<Mutex<Option<Ready>>>,
     pub(crate) stop: Arc<Notify>,
     /// How fast releases were here when they were last timed.
-    pub(crate) speeds: Arc<Mutex<BTreeMap<RecordId, Speed>>>,
+    pub(crate) speeds: Arc<Speeds>,
     /// Trends as far as they were folded in for readers before.
     pub(crate) trends: Arc<Mutex<TrendCache>>,
     waiting: Arc<Mutex<Waiting>>,
@@ -252,23 +270,11 @@ impl NodeHandle {
     /// # Errors
     /// `not-found` when its artifacts are not here, or the runner's one clear error.
     pub async fn infer(&self, release: RecordId, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CommandError> {
-        let runner = self.runners.runner(self, release).await?;
+        let runner = self.runners.runner(release).await?;
         runner
             .infer(inputs)
             .await
             .map_err(|e| CommandError::new("runner", e.to_string()))
-    }
-
-    /// Local scores of releases on a dataset: nothing leaves, no budget is spent.
-    ///
-    /// # Errors
-    /// [`CommandError`] naming the dataset, the release or the row.
-    pub async fn evaluate(
-        &self,
-        releases: &[RecordId],
-        dataset: &str,
-    ) -> Result<serde_json::Value, CommandError> {
-        evaluate::local(self, releases, dataset).await
     }
 
     /// Asks the node to end in an orderly way.

@@ -13,6 +13,7 @@ pub mod home;
 pub mod http;
 mod network;
 mod run;
+pub mod runners;
 mod sketch;
 pub mod speed;
 pub mod webhook;

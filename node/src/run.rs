@@ -21,9 +21,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use crate::evaluate::{self, Runners};
+use crate::evaluate;
 use crate::handle::{NodeHandle, Parts, Ready};
 use crate::home::{Home, Role};
+use crate::runners::Runners;
 use crate::webhook::Authorities;
 use crate::{core_thread, downloads, http, network, webhook};
 
@@ -199,12 +200,14 @@ fn handle(
         Some(path) => Authorities::with_file(&path)?,
         None => Authorities::default(),
     };
+    let blobs = BlobStore::open_with(config)?;
+    let runners = Runners::new(workshop(home, supervisor), store.reader(), blobs.clone());
     Ok(NodeHandle::new(Parts {
         authorities: Arc::new(authorities),
         store: store.reader(),
-        blobs: BlobStore::open_with(config)?,
+        blobs,
         home: Arc::clone(home),
-        runners: Arc::new(Runners::new(workshop(home, supervisor))),
+        runners: Arc::new(runners),
         inputs,
     }))
 }

@@ -5,12 +5,11 @@
 //! are kept while the node runs.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
+use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use fieldmark_blobs::BlobHash;
-use fieldmark_ledger::catalogue;
+use fieldmark_loadgen::energy_microjoules;
 use fieldmark_node_core::io::CommandError;
 use fieldmark_package::values;
 use fieldmark_protocol::RecordId;
@@ -19,7 +18,7 @@ use fieldmark_protocol::release::Release;
 use fieldmark_supervisor::Tensor;
 use serde::Serialize;
 
-use crate::handle::NodeHandle;
+use crate::runners::Runners;
 
 /// Requests that are timed.
 const RUNS: usize = 100;
@@ -27,8 +26,6 @@ const RUNS: usize = 100;
 const WARM_UP: usize = 5;
 /// Most releases whose figures are kept.
 const HELD_MAX: usize = 4_096;
-/// Where Linux tells the energy of processor packages, in microjoules.
-const POWERCAP: &str = "/sys/class/powercap";
 /// Largest sample that is read, in bytes.
 const SAMPLE_BYTES_MAX: u64 = 64 << 20;
 
@@ -53,22 +50,45 @@ pub struct Speed {
     pub energy_joules: Option<f64>,
 }
 
-/// Times a release on its public sample.
-///
-/// # Errors
-/// The release or its artifacts are not here, its sample cannot be read, or its runner fails.
-pub async fn measure(node: &NodeHandle, id: RecordId) -> Result<Speed, CommandError> {
-    let view = catalogue::release(&node.store, &id);
-    let view = view.map_err(|e| CommandError::new("storage", e.to_string()))?;
-    let missing = || CommandError::new("not-found", format!("no release {} is known here", id.short()));
-    let release = view.ok_or_else(missing)?.release;
-    let runner = node.runners.runner(node, id).await?;
-    let sample = sample(node, &release)?;
+/// The last figures of each release.
+#[derive(Debug, Default)]
+pub struct Speeds(Mutex<BTreeMap<RecordId, Speed>>);
+
+impl Speeds {
+    /// Times a release on its public sample, and keeps the figures.
+    ///
+    /// # Errors
+    /// The release or its artifacts are not here, its sample cannot be read, or its runner fails.
+    pub async fn measure(&self, runners: &Runners, id: RecordId) -> Result<Speed, CommandError> {
+        let speed = measure(runners, id).await?;
+        let mut held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.len() >= HELD_MAX {
+            held.clear();
+        }
+        held.insert(id, speed.clone());
+        Ok(speed)
+    }
+
+    /// The figures that are kept of these releases.
+    #[must_use]
+    pub fn held(&self, releases: &[RecordId]) -> BTreeMap<RecordId, Speed> {
+        let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = releases
+            .iter()
+            .filter_map(|id| Some((*id, held.get(id)?.clone())));
+        found.collect()
+    }
+}
+
+async fn measure(runners: &Runners, id: RecordId) -> Result<Speed, CommandError> {
+    let release = runners.release(id)?;
+    let runner = runners.runner(id).await?;
+    let sample = sample(runners, &release)?;
     let mut times = Vec::with_capacity(RUNS);
     let mut energy_before = None;
     for run in 0..WARM_UP + RUNS {
         if run == WARM_UP {
-            energy_before = energy(Path::new(POWERCAP));
+            energy_before = energy_microjoules();
         }
         let asked = Instant::now();
         let answer = runner.infer(sample.clone()).await;
@@ -78,9 +98,9 @@ pub async fn measure(node: &NodeHandle, id: RecordId) -> Result<Speed, CommandEr
             times.push(time_ms);
         }
     }
-    let energy_after = energy(Path::new(POWERCAP));
+    let energy_after = energy_microjoules();
     times.sort_by(f64::total_cmp);
-    let speed = Speed {
+    Ok(Speed {
         release: id,
         name: format!("{}@{}", release.name, release.version),
         runs: times.len(),
@@ -89,22 +109,7 @@ pub async fn measure(node: &NodeHandle, id: RecordId) -> Result<Speed, CommandEr
         p99_ms: percentile(&times, 99),
         memory_bytes_peak: runner.status().memory_bytes_peak,
         energy_joules: energy_before.zip(energy_after).and_then(used),
-    };
-    let mut held = node.speeds.lock().unwrap_or_else(PoisonError::into_inner);
-    if held.len() >= HELD_MAX {
-        held.clear();
-    }
-    held.insert(id, speed.clone());
-    Ok(speed)
-}
-
-/// The figures that are kept of these releases.
-pub fn held(node: &NodeHandle, releases: &[RecordId]) -> BTreeMap<RecordId, Speed> {
-    let held = node.speeds.lock().unwrap_or_else(PoisonError::into_inner);
-    let found = releases
-        .iter()
-        .filter_map(|id| Some((*id, held.get(id)?.clone())));
-    found.collect()
+    })
 }
 
 /// The least time that so many percent of the sorted times do not exceed, to a microsecond.
@@ -120,31 +125,13 @@ fn used((before, after): (u64, u64)) -> Option<f64> {
     Some(microjoules as f64 / 1e6 / RUNS as f64)
 }
 
-/// The sum of the processor packages' counters; nothing where there are none or they may not be read.
-fn energy(folder: &Path) -> Option<u64> {
-    let mut sum = None;
-    for entry in std::fs::read_dir(folder).ok()? {
-        let entry = entry.ok()?;
-        let name = entry.file_name();
-        // `intel-rapl:0` is a package, `intel-rapl:0:1` a part of one.
-        if name
-            .to_str()
-            .is_some_and(|n| n.starts_with("intel-rapl:") && n.matches(':').count() == 1)
-        {
-            let text = std::fs::read_to_string(entry.path().join("energy_uj")).ok()?;
-            sum = Some(sum.unwrap_or(0) + text.trim().parse::<u64>().ok()?);
-        }
-    }
-    sum
-}
-
 /// The sample that the package publishes, or zeros of the stated shapes.
-fn sample(node: &NodeHandle, release: &Release) -> Result<Vec<Tensor>, CommandError> {
+fn sample(runners: &Runners, release: &Release) -> Result<Vec<Tensor>, CommandError> {
     let invalid = |e: &dyn std::fmt::Display| {
         let name = format!("{}@{}", release.name, release.version);
         CommandError::new("invalid", format!("the sample of {name}: {e}"))
     };
-    let manifest = text_of(node, release, MANIFEST_FILE).map_err(|e| invalid(&e))?;
+    let manifest = text_of(runners, release, MANIFEST_FILE).map_err(|e| invalid(&e))?;
     let file = match manifest {
         Some(text) => Manifest::parse(&text)
             .map_err(|e| invalid(&e))?
@@ -153,7 +140,7 @@ fn sample(node: &NodeHandle, release: &Release) -> Result<Vec<Tensor>, CommandEr
         None => None,
     };
     let text = match file {
-        Some(file) => text_of(node, release, &file).map_err(|e| invalid(&e))?,
+        Some(file) => text_of(runners, release, &file).map_err(|e| invalid(&e))?,
         None => None,
     };
     let Some(text) = text else {
@@ -164,12 +151,11 @@ fn sample(node: &NodeHandle, release: &Release) -> Result<Vec<Tensor>, CommandEr
 }
 
 /// The text of an artifact; nothing if the release has none of this path or it is not here.
-fn text_of(node: &NodeHandle, release: &Release, file: &str) -> std::io::Result<Option<String>> {
-    let artifact = release.artifacts.iter().find(|a| a.path == file);
-    let Some(artifact) = artifact.filter(|a| a.size <= SAMPLE_BYTES_MAX) else {
-        return Ok(None);
-    };
-    let path: Option<PathBuf> = node.blobs.path_of(&BlobHash(*artifact.blake3.as_bytes()));
+fn text_of(runners: &Runners, release: &Release, file: &str) -> std::io::Result<Option<String>> {
+    let path = runners.file_of(release, file);
+    let is_small =
+        |path: &PathBuf| std::fs::metadata(path).is_ok_and(|found| found.len() <= SAMPLE_BYTES_MAX);
+    let path = path.filter(is_small);
     path.map(std::fs::read_to_string).transpose()
 }
 
@@ -187,19 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn energy_is_the_packages_sum_or_nothing() {
-        let folder = tempfile::tempdir().unwrap();
-        assert_eq!(energy(folder.path()), None);
-        for (name, value) in [
-            ("intel-rapl:0", "1500\n"),
-            ("intel-rapl:0:1", "700\n"),
-            ("intel-rapl:1", "500\n"),
-        ] {
-            std::fs::create_dir(folder.path().join(name)).unwrap();
-            std::fs::write(folder.path().join(name).join("energy_uj"), value).unwrap();
-        }
-        assert_eq!(energy(folder.path()), Some(2_000));
-        assert_eq!(energy(&folder.path().join("absent")), None);
+    fn a_counter_that_began_anew_tells_nothing() {
         assert_eq!(used((10, 5)), None);
         assert_eq!(used((0, 100_000_000)), Some(1.0));
     }

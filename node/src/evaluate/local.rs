@@ -9,7 +9,7 @@ use fieldmark_protocol::task::Extra;
 use serde_json::{Value, json};
 
 use super::judge::Question;
-use super::{find, release, run};
+use super::{find, run};
 use crate::handle::NodeHandle;
 
 /// Local scores by model and slice, and how much the views of a record agree where every record has all of them.
@@ -37,7 +37,7 @@ pub(crate) async fn local(
     let records = scores.first().map_or(0, Agreement::records);
     let mut models = Vec::with_capacity(releases.len());
     for (id, model) in releases.iter().zip(&scores) {
-        let release = release(node, *id)?;
+        let release = node.runners.release(*id)?;
         let slices = rates(&data, model);
         let mean = slices.values().sum::<f64>() / slices.len().max(1) as f64;
         let name = format!("{}@{}", release.name, release.version);

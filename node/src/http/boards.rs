@@ -19,7 +19,7 @@ use super::extract::{Body, Path, Query};
 use super::failure::Failure;
 use crate::export;
 use crate::handle::NodeHandle;
-use crate::speed::{self, Speed};
+use crate::speed::Speed;
 
 /// What a board is handed out as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub(super) async fn respond(
         // The page shows what was measured; other formats are the same on every node unless asked.
         let asked = weighting.speed || format == Format::Html;
         let speeds = if asked {
-            speed::held(&node, &releases)
+            node.speeds.held(&releases)
         } else {
             BTreeMap::new()
         };

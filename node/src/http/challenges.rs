@@ -21,7 +21,6 @@ use super::extract::{Body, Path};
 use super::failure::Failure;
 use super::spec::{ChallengeSpec, Plan, PlanOptions};
 use crate::handle::NodeHandle;
-use crate::speed;
 
 /// A challenge in a list.
 #[derive(Debug, Serialize)]
@@ -226,7 +225,7 @@ pub(super) async fn speed(
     let found = super::read(&handle, move |store| find(store, &reference)).await?;
     let mut models = Vec::new();
     for release in &found.task.task.statistics.releases {
-        models.push(match speed::measure(&handle, *release).await {
+        models.push(match handle.speeds.measure(&handle.runners, *release).await {
             Ok(speed) => serde_json::to_value(speed).map_err(|e| Failure::internal(e.to_string()))?,
             Err(error) => json!({ "release": release, "error": error.message }),
         });

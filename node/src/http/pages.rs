@@ -26,7 +26,6 @@ use super::failure::Failure;
 use super::issues as issue_views;
 use super::models::Search;
 use crate::handle::NodeHandle;
-use crate::speed;
 
 /// Releases on the catalogue's page.
 const RELEASES_SHOWN: usize = 200;
@@ -150,7 +149,7 @@ pub(super) async fn challenge(
     })
     .await?;
     let releases: Vec<RecordId> = board.models.iter().map(|row| row.release).collect();
-    let speeds = boards::shown(&speed::held(&handle, &releases));
+    let speeds = boards::shown(&handle.speeds.held(&releases));
     let operator = Author {
         identity: found.challenge.author,
         name: found.challenge.author_name.clone(),

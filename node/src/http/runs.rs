@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 
 use super::extract::Body;
 use super::failure::Failure;
+use crate::evaluate;
 use crate::handle::NodeHandle;
 
 /// One request to a model.
@@ -80,5 +81,5 @@ pub(super) async fn evaluate(
         Ok(releases.iter().map(id).collect::<Result<Vec<RecordId>, _>>()?)
     })
     .await?;
-    Ok(Json(Box::pin(handle.evaluate(&ids, &dataset)).await?))
+    Ok(Json(Box::pin(evaluate::local(&handle, &ids, &dataset)).await?))
 }
