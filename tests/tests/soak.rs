@@ -24,8 +24,16 @@ const LONG_SECONDS: u64 = 600;
 /// Time for processes that end to be reaped before things are counted.
 const SETTLE: Duration = Duration::from_secs(3);
 
-/// A model that writes to address zero when it is asked.
-const CRASHING: &str = "import ctypes\n\n\ndef predict(model, inputs):\n    ctypes.memset(0, 0, 1)\n";
+/// A model that writes to address zero when it is asked about a positive number; its sample is zero.
+const CRASHING: &str = "\
+import ctypes
+
+
+def predict(model, inputs):
+    if inputs[\"x\"].tolist()[0] > 0:
+        ctypes.memset(0, 0, 1)
+    return {\"y\": inputs[\"x\"]}
+";
 const CRASHING_MANIFEST: &str = r#"
 [model]
 name = "crashing"
