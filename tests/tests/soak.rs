@@ -4,6 +4,8 @@
 //! Runs for [`SECONDS`], or as long as the variable `FIELDMARK_SOAK_SECONDS` says:
 //! `FIELDMARK_SOAK_SECONDS=3600 cargo xtask test -E 'binary(soak)' --no-capture` is the hour that a release is held to.
 
+#![expect(clippy::print_stdout, reason = "a long run says how it stands")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::thread::sleep;
@@ -14,8 +16,14 @@ use fieldmark_tests::{Held, Programs, Server};
 use serde_json::{Value, json};
 
 const SECONDS: u64 = 15;
-/// Rounds after which everything that is kept on purpose has been made once.
-const WARM_UP_ROUNDS: u32 = 3;
+/// Part of the time after which everything that is kept on purpose has been made: pools of the allocator, caches.
+const WARM_UP_PERCENT: u32 = 10;
+/// Rounds before that at least.
+const WARM_UP_ROUNDS: u32 = 5;
+/// Between two rounds, so that an hour of them leaves the machine to others too.
+const BREATH: Duration = Duration::from_millis(150);
+/// How often a long run says how it stands.
+const TELL_EVERY: Duration = Duration::from_secs(60);
 /// Growth that is allowed in a long run.
 const GROWTH: f64 = 0.05;
 /// A run of seconds has not yet touched every page of its allocators' pools.
@@ -121,6 +129,25 @@ impl Soak {
         self.repository("dynamic", "load")
     }
 
+    /// Rounds until the time is over.
+    fn rounds(&mut self, round: &mut u32, length: Duration) -> Result<()> {
+        let (started, mut told) = (Instant::now(), Instant::now());
+        while started.elapsed() < length || *round < WARM_UP_ROUNDS {
+            *round += 1;
+            self.round(*round)?;
+            sleep(BREATH);
+            if told.elapsed() > TELL_EVERY {
+                told = Instant::now();
+                println!(
+                    "round {round}, {} answers: {:?}",
+                    self.answered,
+                    self.server.held()?
+                );
+            }
+        }
+        Ok(())
+    }
+
     /// What is held once nothing is going on: the crashed runner is not there, or there, by chance, so it is
     /// taken away first.
     fn held(&self) -> Result<Held> {
@@ -179,17 +206,11 @@ fn nothing_leaks_while_models_load_crash_swap_and_unload() -> Result<()> {
         answered: 0,
         crashed: 0,
     };
+    let length = Duration::from_secs(seconds);
     let mut round = 0;
-    while round < WARM_UP_ROUNDS {
-        round += 1;
-        soak.round(round)?;
-    }
+    soak.rounds(&mut round, length * WARM_UP_PERCENT / 100)?;
     let before = soak.held()?;
-    let started = Instant::now();
-    while started.elapsed() < Duration::from_secs(seconds) {
-        round += 1;
-        soak.round(round)?;
-    }
+    soak.rounds(&mut round, length)?;
     let after = soak.held()?;
     println!(
         "{round} rounds, {} answers, {} crashes in {seconds} s: before {before:?}, after {after:?}",
