@@ -24,7 +24,7 @@ def predict(model, inputs):
     if rows and rows[0] and rows[0][0] < 0:
         raise ValueError("negative\nnumbers")
     if rows and rows[0] and rows[0][0] > 1000:
-        return {"y": object()}
+        return {"y": object(), "files": model, "upper": []}
     import array
     y = array.array("f", [value * value for row in rows for value in row])
     return {"y": y, "files": model, "upper": [text.upper() for text in inputs["texts"]]}
