@@ -2,6 +2,7 @@
 
 use anyhow::Result;
 
+use crate::echo::Echo;
 use crate::load::{closed, json_body, message, percentile, reference, server};
 use crate::{Options, Row};
 
@@ -18,6 +19,8 @@ pub(crate) fn rows(options: &Options) -> Result<Vec<Row>> {
     let many = closed(request(), 8)?;
     let one = closed(request(), 1)?;
     let p50 = percentile(&one, 50.0)?;
+    let echo = Echo::start()?;
+    let bare = percentile(&closed(echo.message(json_body("x", &[1, 784])), 1)?, 50.0)?;
     let mut rows = vec![
         Row::new(
             "json/8-connections",
@@ -42,6 +45,13 @@ pub(crate) fn rows(options: &Options) -> Result<Vec<Row>> {
             "its p50",
         ),
     ];
+    rows.push(Row::new(
+        "json/1-connection-p50-over-bare",
+        p50,
+        "ms",
+        bare,
+        "a bare hyper server that reads the body",
+    ));
     if let Some(forward_us) = options.forward_us {
         rows.push(Row::new(
             "json/overhead-p50",

@@ -39,15 +39,16 @@ pub(crate) fn message(server: &Server, model: &str, headers: &[(&str, String)], 
     }
 }
 
-/// A JSON body of so many values for an input.
+/// A JSON body of so many values for an input, written as clients write it: the values last, each with the digits that
+/// its FP32 needs.
 pub(crate) fn json_body(input: &str, shape: &[usize]) -> Vec<u8> {
-    let values: Vec<f32> = (0..shape.iter().product())
-        .map(|at: usize| ((at * 37 % 101) as f32) / 101.0)
+    let count: usize = shape.iter().product();
+    let values: Vec<String> = (0..count)
+        .map(|at| ((at * 37 % 101) as f32 / 101.0).to_string())
         .collect();
-    let body = serde_json::json!({
-        "inputs": [{"name": input, "datatype": "FP32", "shape": shape, "data": values}],
-    });
-    body.to_string().into_bytes()
+    let data = values.join(",");
+    format!(r#"{{"inputs":[{{"name":"{input}","shape":{shape:?},"datatype":"FP32","data":[{data}]}}]}}"#)
+        .into_bytes()
 }
 
 /// Loads with so many connections, each asking again when it is answered.
