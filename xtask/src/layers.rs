@@ -53,6 +53,7 @@ const NET: &str = "fieldmark-net";
 const BLOBS: &str = "fieldmark-blobs";
 const PACKAGE: &str = "fieldmark-package";
 const PAGES: &str = "fieldmark-pages";
+const LOADGEN: &str = "fieldmark-loadgen";
 const SERVING: &str = "fieldmark-serving";
 const TENSORS: &str = "fieldmark-tensors";
 const TABLES: &str = "fieldmark-tables";
@@ -69,7 +70,9 @@ const BELOW_CORE: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL];
 const BELOW_ROOMS: &[&str] = &[PROTO, PROTOCOL, LEDGER, FL, ROCKS, CORE, DATA];
 
 /// The node's rooms.
-const ROOMS: &[&str] = &[SERVING, TENSORS, SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES];
+const ROOMS: &[&str] = &[
+    SERVING, TENSORS, SUPERVISOR, PACKAGE, NET, BLOBS, PAGES, TABLES, LOADGEN,
+];
 
 /// Every package of the workspace. One that is not built yet is no violation; one that is not listed is.
 const LAYERS: &[Layer] = &[
@@ -86,6 +89,7 @@ const LAYERS: &[Layer] = &[
     layer(CORE, "node/core", &[BELOW_CORE]),
     layer(DATA, "node/data", &[&[PROTO, PROTOCOL, FL]]),
     layer(TENSORS, "node/tensors", &[&[PROTO, PROTOCOL]]),
+    layer(LOADGEN, "node/loadgen", &[]),
     layer(SERVING, "node/serving", &[&[TENSORS, SUPERVISOR]]),
     layer(SUPERVISOR, "node/supervisor", &[BELOW_ROOMS]),
     layer(NET, "node/net", &[BELOW_ROOMS]),
