@@ -84,7 +84,7 @@ pub(crate) enum Command {
     Events,
     /// Start a package folder from a model, by looking into it
     #[command(
-        after_help = "Examples:\n  fieldmark init-model --from model.pt\n  fieldmark init-model --from model.onnx models/digits\n  fieldmark init-model --from my-model/   (a folder with predict.py)"
+        after_help = "Examples:\n  fieldmark init-model --from model.pt\n  fieldmark init-model --from model.onnx models/digits\n  fieldmark init-model --from my-model/"
     )]
     InitModel(models::InitModel),
     /// Check a package folder, hash it, and run it once on its sample

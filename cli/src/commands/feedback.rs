@@ -114,6 +114,7 @@ fn tallies_text(answer: &Value) -> String {
         let counts = counts.iter().map(|name| text::number(tally, name).to_string());
         std::iter::once(text::string(tally, "name"))
             .chain(counts)
+            .chain([calibration(tally)])
             .collect::<Vec<_>>()
     };
     let rows: Vec<_> = text::list(answer, "tallies").iter().map(row).collect();
@@ -121,9 +122,31 @@ fn tallies_text(answer: &Value) -> String {
         return "no prediction was served\n".to_owned();
     }
     text::table(
-        &["MODEL", "SERVED", "COUNTED", "LABELLED", "UNLABELLED", "CORRECT"],
+        &[
+            "MODEL",
+            "SERVED",
+            "COUNTED",
+            "LABELLED",
+            "UNLABELLED",
+            "CORRECT",
+            "CALIBRATION",
+        ],
         &rows,
     )
+}
+
+/// Whether confidence still says how often it is right.
+fn calibration(tally: &Value) -> String {
+    let error = tally.pointer("/calibration/error").and_then(Value::as_f64);
+    let judged = tally
+        .pointer("/calibration/statistic")
+        .is_some_and(|found| !found.is_null());
+    let drifted = tally.pointer("/calibration/drifted") == Some(&Value::Bool(true));
+    match (error, judged, drifted) {
+        (Some(error), true, true) => format!("drifted, error {error:.3}"),
+        (Some(error), true, false) => format!("holds, error {error:.3}"),
+        _ => "too few truths".to_owned(),
+    }
 }
 
 fn windows_text(answer: &Value) -> String {

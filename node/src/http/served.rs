@@ -5,6 +5,7 @@ use axum::extract::State;
 use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::response::{Html, IntoResponse, Response};
+use fieldmark_fl::drift::CalibrationFinding;
 use fieldmark_ledger::catalogue;
 use fieldmark_node_core::io::{Command, Reply};
 use fieldmark_node_core::served::view::{self, Order, Tally};
@@ -19,6 +20,7 @@ use serde_json::{Value, json};
 
 use super::extract::{Body, Query};
 use super::failure::Failure;
+use crate::drift;
 use crate::handle::NodeHandle;
 
 /// Predictions of one answer, when none is asked for.
@@ -137,6 +139,8 @@ struct Named {
     name: String,
     #[serde(flatten)]
     tally: Tally,
+    /// Whether confidence still says how often it is right.
+    calibration: CalibrationFinding,
 }
 
 /// Predictions that wait for a truth, and how many have one.
@@ -152,6 +156,7 @@ pub(super) async fn list(
     Query(ask): Query<Ask>,
 ) -> Result<Json<Served>, Failure> {
     let limit = ask.limit.unwrap_or(LIMIT).min(LIMIT_MAX);
+    let runners = std::sync::Arc::clone(&handle.runners);
     super::read(&handle, move |store| {
         let release = ask
             .release
@@ -165,7 +170,17 @@ pub(super) async fn list(
         let mut tallies = Vec::new();
         for (release, tally) in view::tallies(store)? {
             let (name, _) = about(store, &release)?;
-            tallies.push(Named { release, name, tally });
+            let reference = runners
+                .release(release)
+                .ok()
+                .and_then(|of| drift::reference_of(&runners, &of));
+            let served = view::predictions(store, Some(&release))?;
+            tallies.push(Named {
+                release,
+                name,
+                tally,
+                calibration: drift::calibration(&served, reference.as_ref()),
+            });
         }
         Ok(Json(Served { waiting, tallies }))
     })
