@@ -250,8 +250,15 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let mut seen = Vec::new();
             let mut buffer = [0; 4096];
-            while !String::from_utf8_lossy(&seen).contains("]}]}") {
+            // The body is whole once it is JSON.
+            let whole = |seen: &[u8]| {
+                let text = String::from_utf8_lossy(seen);
+                text.split_once("\r\n\r\n")
+                    .is_some_and(|(_, body)| serde_json::from_str::<Value>(body).is_ok())
+            };
+            while !whole(&seen) {
                 let count = stream.read(&mut buffer).unwrap();
+                assert!(count > 0, "it ended after {}", String::from_utf8_lossy(&seen));
                 seen.extend_from_slice(&buffer[..count]);
             }
             stream
