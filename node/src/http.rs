@@ -155,7 +155,10 @@ pub fn pages(handle: NodeHandle) -> Router {
         .route("/healthz", get(|| async { "ok\n" }))
         .fallback(pages::nowhere)
         .layer(DefaultBodyLimit::max(0))
-        .layer(middleware::map_response(pages::secured))
+        .layer(middleware::map_response_with_state(
+            handle.clone(),
+            pages::finished,
+        ))
         .with_state(handle)
 }
 

@@ -4,11 +4,11 @@ use maud::{Markup, html};
 
 use crate::layout::{Document, Place, Section};
 use crate::text;
-use crate::view::{CataloguePage, ReleaseSummary};
+use crate::view::{CataloguePage, ReleaseSummary, Site};
 
 /// Releases that match a search, in the order given.
 #[must_use]
-pub fn catalogue(page: &CataloguePage) -> Markup {
+pub fn catalogue(site: Site, page: &CataloguePage) -> Markup {
     let body = html! {
         h1 { "Models" }
         p.scenario { "Signed, immutable releases. Pull one and run it on your own machine, on your own data." }
@@ -21,7 +21,7 @@ pub fn catalogue(page: &CataloguePage) -> Markup {
     };
     Document {
         title: "Models",
-        place: Place::Site(Section::Models),
+        place: Place::Site(site, Section::Models),
         refreshes: false,
         live: None,
         body,

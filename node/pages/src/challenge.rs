@@ -12,13 +12,13 @@ use crate::layout::{Document, Place, Section};
 use crate::leaderboard::{self, Setting};
 use crate::phase;
 use crate::text;
-use crate::view::{ChallengePage, SpeedView};
+use crate::view::{ChallengePage, Site, SpeedView};
 
 /// The page of one challenge, in any phase.
 #[must_use]
-pub fn challenge(page: &ChallengePage<'_>) -> Markup {
+pub fn challenge(site: Site, page: &ChallengePage<'_>) -> Markup {
     let setting = Setting {
-        place: Place::Site(Section::Challenges),
+        place: Place::Site(site, Section::Challenges),
         slices: page.slices,
         speeds: page.speeds,
         trend: page.trend,

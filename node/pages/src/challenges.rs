@@ -6,11 +6,11 @@ use maud::{Markup, html};
 use crate::layout::{Document, Place, Section};
 use crate::phase;
 use crate::text;
-use crate::view::{ChallengeSummary, ChallengesPage};
+use crate::view::{ChallengeSummary, ChallengesPage, Site};
 
 /// All challenges a node knows, in the order given.
 #[must_use]
-pub fn challenges(page: &ChallengesPage) -> Markup {
+pub fn challenges(site: Site, page: &ChallengesPage) -> Markup {
     let refreshes = page.challenges.iter().any(|c| phase::under_way(&c.phase));
     let body = html! {
         h1 { "Challenges" }
@@ -25,7 +25,7 @@ pub fn challenges(page: &ChallengesPage) -> Markup {
     };
     Document {
         title: "Challenges",
-        place: Place::Site(Section::Challenges),
+        place: Place::Site(site, Section::Challenges),
         refreshes,
         live: None,
         body,

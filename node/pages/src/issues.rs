@@ -6,7 +6,7 @@ use maud::{Markup, html};
 use crate::card::card;
 use crate::layout::{Document, Place, Section};
 use crate::text;
-use crate::view::{CommentEntry, Hidden, IssueEntry, IssueList, IssuePage};
+use crate::view::{CommentEntry, Hidden, IssueEntry, IssueList, IssuePage, Site};
 
 /// The issues of a model as a section of its page.
 pub(crate) fn section(list: &IssueList) -> Markup {
@@ -57,7 +57,7 @@ fn hidden(hidden: &[Hidden], what: &str) -> Markup {
 
 /// The page of one issue.
 #[must_use]
-pub fn issue(page: &IssuePage) -> Markup {
+pub fn issue(site: Site, page: &IssuePage) -> Markup {
     let issue = &page.issue;
     let body = html! {
         p.eyebrow {
@@ -77,7 +77,7 @@ pub fn issue(page: &IssuePage) -> Markup {
     };
     Document {
         title: &issue.title,
-        place: Place::Site(Section::Models),
+        place: Place::Site(site, Section::Models),
         refreshes: false,
         live: Some(&format!("/models/{}/live", page.release)),
         body,

@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
+use crate::view::Site;
+
 /// Renews a page when its node says that what it shows has changed.
 const LIVE: &str = include_str!("live.js");
 pub(crate) const STYLE: &str = include_str!("style.css");
@@ -23,7 +25,7 @@ const ICON: &str = "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg'
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// On a node, beside the other pages.
-    Site(Section),
+    Site(Site, Section),
     /// In a file of its own.
     File,
 }
@@ -56,6 +58,9 @@ impl Document<'_> {
                 body {
                     a.skip href="#main" { "Skip to the content" }
                     (header(self.place))
+                    @if let Place::Site(Site { isolation_off: true }, _) = self.place {
+                        div.bar { (isolation_off("A model on this node can read files, reach the network and do whatever its user can.")) }
+                    }
                     main #main data-live=[self.live] { (self.body) }
                     (footer(self.place))
                     @if self.live.is_some() { script { (PreEscaped(LIVE)) } }
@@ -88,7 +93,7 @@ impl Document<'_> {
 }
 
 fn header(place: Place) -> Markup {
-    let current = |section| (place == Place::Site(section)).then_some("page");
+    let current = |section| matches!(place, Place::Site(_, at) if at == section).then_some("page");
     html! {
         header.site {
             div.bar {
@@ -104,6 +109,11 @@ fn header(place: Place) -> Markup {
             }
         }
     }
+}
+
+/// Said wherever models run without isolation.
+pub(crate) fn isolation_off(what_follows: &str) -> Markup {
+    html! { p.banner.bad role="alert" { strong { "Isolation is off." } " " (what_follows) } }
 }
 
 fn mark() -> Markup {

@@ -8,9 +8,9 @@
 //! images disabled.
 //!
 //! ```
-//! use fieldmark_pages::{ChallengesPage, challenges};
+//! use fieldmark_pages::{ChallengesPage, Site, challenges};
 //!
-//! let page = challenges(&ChallengesPage { challenges: Vec::new() }).into_string();
+//! let page = challenges(Site::default(), &ChallengesPage { challenges: Vec::new() }).into_string();
 //! assert!(page.starts_with("<!DOCTYPE html>"));
 //! assert!(!page.contains("<script"));
 //! ```
@@ -44,6 +44,6 @@ pub use server::{DriftView, ServedModel, ServerPage, server};
 pub use status::{not_found, status};
 pub use view::{
     Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ChangeEntry, CommentEntry,
-    FeedPage, Hidden, IssueEntry, IssueList, IssuePage, ModelPage, Placement, ReleaseSummary, SpeedView,
-    StatusPage, Version,
+    FeedPage, Hidden, IssueEntry, IssueList, IssuePage, ModelPage, Placement, ReleaseSummary, Site,
+    SpeedView, StatusPage, Version,
 };

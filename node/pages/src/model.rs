@@ -9,11 +9,11 @@ use crate::issues;
 use crate::layout::{Document, Place, Section};
 use crate::phase;
 use crate::text::{self, Digits};
-use crate::view::{ModelPage, Placement, Version};
+use crate::view::{ModelPage, Placement, Site, Version};
 
 /// The page of one release.
 #[must_use]
-pub fn model(page: &ModelPage) -> Markup {
+pub fn model(site: Site, page: &ModelPage) -> Markup {
     let release = &page.release;
     let reference = format!("{}@{}", release.name, release.version);
     let body = html! {
@@ -41,7 +41,7 @@ pub fn model(page: &ModelPage) -> Markup {
     };
     Document {
         title: &reference,
-        place: Place::Site(Section::Models),
+        place: Place::Site(site, Section::Models),
         refreshes: false,
         live: Some(&format!("/models/{}/live", page.id)),
         body,

@@ -3,7 +3,7 @@
 
 use maud::{Markup, html};
 
-use crate::layout::{Document, Place};
+use crate::layout::{Document, Place, isolation_off};
 use crate::text;
 
 /// A server and its models.
@@ -78,10 +78,7 @@ pub fn server(page: &ServerPage) -> Markup {
         p.eyebrow { "Server" }
         h1 { "Models served here" }
         @if page.models.iter().any(|model| !model.isolated) {
-            p.banner.bad {
-                strong { "Isolation is off." }
-                " A model here can read files, reach the network and do whatever the user who started the server can."
-            }
+            (isolation_off("A model here can read files, reach the network and do whatever the user who started the server can."))
         }
         @if !page.ready { p.banner { "Not every model can be asked right now." } }
         @if page.models.is_empty() {

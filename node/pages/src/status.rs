@@ -4,11 +4,11 @@ use maud::{Markup, html};
 
 use crate::layout::{Document, Place, Section};
 use crate::text;
-use crate::view::StatusPage;
+use crate::view::{Site, StatusPage};
 
 /// The node's public face; it names nothing that is private to its owner.
 #[must_use]
-pub fn status(page: &StatusPage) -> Markup {
+pub fn status(site: Site, page: &StatusPage) -> Markup {
     let counts = [
         ("Peers connected", page.peers),
         ("Logs", page.logs),
@@ -33,7 +33,7 @@ pub fn status(page: &StatusPage) -> Markup {
     };
     Document {
         title: &page.node,
-        place: Place::Site(Section::Other),
+        place: Place::Site(site, Section::Other),
         refreshes: false,
         live: None,
         body,
@@ -43,7 +43,7 @@ pub fn status(page: &StatusPage) -> Markup {
 
 /// The body of a 404: `what` is what was asked for, as typed.
 #[must_use]
-pub fn not_found(what: &str) -> Markup {
+pub fn not_found(site: Site, what: &str) -> Markup {
     let body = html! {
         p.eyebrow { "Not found" }
         h1 { "Nothing here by that name" }
@@ -55,7 +55,7 @@ pub fn not_found(what: &str) -> Markup {
     };
     Document {
         title: "Not found",
-        place: Place::Site(Section::Other),
+        place: Place::Site(site, Section::Other),
         refreshes: false,
         live: None,
         body,

@@ -10,6 +10,13 @@ use fieldmark_protocol::issue::Environment;
 use fieldmark_protocol::release::Release;
 use fieldmark_protocol::{PublicKey, RecordId};
 
+/// What a node says of itself on each of its pages.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Site {
+    /// Whether its models run without isolation, so that nobody should rely on what it reports.
+    pub isolation_off: bool,
+}
+
 /// Who signed something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Author {

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use fieldmark_node_core::board::Board;
 use fieldmark_pages as pages;
-use fieldmark_pages::Author;
+use fieldmark_pages::{Author, Site};
 use fieldmark_protocol::PublicKey;
 
 #[path = "../examples/gallery/sample.rs"]
 mod sample;
+
+const SITE: Site = Site { isolation_off: false };
 
 const PHASES: [&str; 9] = [
     "open",
@@ -25,7 +27,7 @@ const PHASES: [&str; 9] = [
 const HOSTILE: &str = "\"><script>alert(1)</script><img src=x onerror=alert(1)>";
 
 fn shown(board: &Board) -> String {
-    pages::challenge(&sample::challenge_page(board)).into_string()
+    pages::challenge(SITE, &sample::challenge_page(board)).into_string()
 }
 
 fn gallery() -> Vec<String> {
@@ -38,12 +40,12 @@ fn gallery() -> Vec<String> {
         shown(&sample::close_board()),
         shown(&sample::grouped_board()),
         pages::standalone(&sample::board(), &BTreeMap::new()),
-        pages::catalogue(&sample::catalogue()).into_string(),
-        pages::model(&sample::model()).into_string(),
-        pages::issue(&sample::issue()).into_string(),
-        pages::challenges(&sample::challenges()).into_string(),
-        pages::status(&sample::status()).into_string(),
-        pages::not_found("digits").into_string(),
+        pages::catalogue(SITE, &sample::catalogue()).into_string(),
+        pages::model(SITE, &sample::model()).into_string(),
+        pages::issue(SITE, &sample::issue()).into_string(),
+        pages::challenges(SITE, &sample::challenges()).into_string(),
+        pages::status(SITE, &sample::status()).into_string(),
+        pages::not_found(SITE, "digits").into_string(),
         pages::server(&sample::server()).into_string(),
     ]);
     all
@@ -111,7 +113,7 @@ fn a_hostile_board_is_escaped_everywhere() {
             operator: Some(&author),
             ..sample::challenge_page(&board)
         };
-        assert_inert(&pages::challenge(&page).into_string());
+        assert_inert(&pages::challenge(SITE, &page).into_string());
         assert_inert(&pages::standalone(&board, &BTreeMap::new()));
     }
 }
@@ -139,21 +141,21 @@ fn a_hostile_release_is_escaped_and_its_card_is_inert() {
     model.issues.issues[0].title = HOSTILE.into();
     model.issues.issues[0].slice = Some(HOSTILE.into());
     model.issues.hidden[0].author.name = Some(HOSTILE.into());
-    assert_inert(&pages::model(&model).into_string());
+    assert_inert(&pages::model(SITE, &model).into_string());
 
     let mut issue = sample::issue();
     (issue.body, issue.reference) = (format!("{HOSTILE}\n\n[x](javascript:alert(1))"), HOSTILE.into());
     issue.issue.title = HOSTILE.into();
     issue.comments[0].body = HOSTILE.into();
     issue.comments[0].author.name = Some(HOSTILE.into());
-    assert_inert(&pages::issue(&issue).into_string());
+    assert_inert(&pages::issue(SITE, &issue).into_string());
 
     let mut catalogue = sample::catalogue();
     (catalogue.text, catalogue.tag) = (HOSTILE.into(), HOSTILE.into());
     catalogue.releases[0].tags = vec![HOSTILE.into()];
     catalogue.releases[0].summary = HOSTILE.into();
-    assert_inert(&pages::catalogue(&catalogue).into_string());
-    assert_inert(&pages::not_found(HOSTILE).into_string());
+    assert_inert(&pages::catalogue(SITE, &catalogue).into_string());
+    assert_inert(&pages::not_found(SITE, HOSTILE).into_string());
 }
 
 #[test]
@@ -213,7 +215,7 @@ fn an_open_window_shows_the_number_of_reports_and_no_score() {
         reports: Some(3),
         ..sample::challenge_page(&board)
     };
-    let html = pages::challenge(&page).into_string();
+    let html = pages::challenge(SITE, &page).into_string();
     assert!(
         html.contains("3 reports</strong> of at least 5, 12 expected"),
         "{html}"
@@ -324,11 +326,30 @@ fn a_board_of_one_model_and_one_slice_renders() {
 }
 
 #[test]
+fn every_page_of_a_node_without_isolation_says_so() {
+    let site = Site { isolation_off: true };
+    let board = sample::board();
+    for page in [
+        pages::catalogue(site, &sample::catalogue()),
+        pages::model(site, &sample::model()),
+        pages::issue(site, &sample::issue()),
+        pages::challenges(site, &sample::challenges()),
+        pages::challenge(site, &sample::challenge_page(&board)),
+        pages::status(site, &sample::status()),
+        pages::not_found(site, "digits"),
+    ] {
+        assert!(page.into_string().contains("Isolation is off"));
+    }
+    let isolated = pages::catalogue(SITE, &sample::catalogue()).into_string();
+    assert!(!isolated.contains("Isolation is off"));
+}
+
+#[test]
 fn tags_become_safe_queries() {
     let mut page = sample::catalogue();
     page.releases[0].tags = vec!["a&b=c d".into()];
     assert!(
-        pages::catalogue(&page)
+        pages::catalogue(SITE, &page)
             .into_string()
             .contains("/?tag=a%26b%3Dc%20d")
     );
@@ -345,7 +366,7 @@ fn the_policy_lets_nothing_load_and_one_script_run() {
 
 #[test]
 fn an_issue_tells_its_state_its_environment_and_who_closed_it() {
-    let page = pages::issue(&sample::issue()).into_string();
+    let page = pages::issue(SITE, &sample::issue()).into_string();
     for words in [
         "closed",
         "closed by",
@@ -362,7 +383,7 @@ fn an_issue_tells_its_state_its_environment_and_who_closed_it() {
 
 #[test]
 fn a_flood_of_issues_is_told_and_not_shown() {
-    let page = pages::model(&sample::model()).into_string();
+    let page = pages::model(SITE, &sample::model()).into_string();
     assert!(
         page.contains("12 issues more by") && page.contains("collapsed"),
         "{page}"
@@ -393,7 +414,7 @@ fn a_trend_draws_each_model_and_says_what_is_certain() {
         trend: Some(&trend),
         ..sample::challenge_page(&board)
     };
-    let page = pages::challenge(&page).into_string();
+    let page = pages::challenge(SITE, &page).into_string();
     assert_eq!(page.matches("class=\"trend-plot\"").count(), 3);
     assert!(page.contains("▼ fell ") && page.contains("▲ rose "));
     let one = fieldmark_node_core::board::Trend {
@@ -405,7 +426,7 @@ fn a_trend_draws_each_model_and_says_what_is_certain() {
         ..sample::challenge_page(&board)
     };
     assert!(
-        !pages::challenge(&page)
+        !pages::challenge(SITE, &page)
             .into_string()
             .contains("Trend over windows")
     );

@@ -1,5 +1,6 @@
 //! The public pages: ledger views turned into what `fieldmark-pages` renders. Read-only.
 
+use axum::Extension;
 use axum::extract::State;
 use axum::http::header::{CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode, Uri};
@@ -12,12 +13,13 @@ use fieldmark_node_core::io::phase_name;
 use fieldmark_pages as pages;
 use fieldmark_pages::{
     Author, CataloguePage, ChallengePage, ChallengeSummary, ChallengesPage, ModelPage, Placement,
-    ReleaseSummary, StatusPage, Version,
+    ReleaseSummary, Site, StatusPage, Version,
 };
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::machine::Read;
 use fieldmark_protocol::manifest::CARD_FILE;
 use fieldmark_protocol::trust::TrustPolicy;
+use fieldmark_supervisor::Isolation;
 
 use super::boards::{self, Format, Weighting};
 use super::challenges::{self, Found};
@@ -43,11 +45,15 @@ impl<E: Into<Failure>> From<E> for PageFailure {
     }
 }
 
+/// What was asked for and is not here; [`finished`] makes the page.
+#[derive(Clone)]
+struct Missing(String);
+
 impl IntoResponse for PageFailure {
     fn into_response(self) -> Response {
         match self.0.status {
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => {
-                (StatusCode::NOT_FOUND, html(pages::not_found(&self.0.message))).into_response()
+                (StatusCode::NOT_FOUND, Extension(Missing(self.0.message))).into_response()
             }
             status => (
                 status,
@@ -62,8 +68,17 @@ fn html(markup: impl Into<String>) -> Html<String> {
     Html(markup.into())
 }
 
-/// Headers that keep what authors wrote from doing anything.
-pub(super) async fn secured(mut response: Response) -> Response {
+fn site(handle: &NodeHandle) -> Site {
+    Site {
+        isolation_off: handle.runners.config().isolation == Isolation::Off,
+    }
+}
+
+/// The page for what is missing, and headers that keep what authors wrote from doing anything.
+pub(super) async fn finished(State(handle): State<NodeHandle>, mut response: Response) -> Response {
+    if let Some(Missing(what)) = response.extensions_mut().remove() {
+        response = (response.status(), html(pages::not_found(site(&handle), &what))).into_response();
+    }
     let headers = response.headers_mut();
     if let Ok(policy) = HeaderValue::from_str(&pages::content_security_policy()) {
         headers.insert(CONTENT_SECURITY_POLICY, policy);
@@ -74,8 +89,8 @@ pub(super) async fn secured(mut response: Response) -> Response {
 }
 
 /// Any other path.
-pub(super) async fn nowhere(uri: Uri) -> Response {
-    (StatusCode::NOT_FOUND, html(pages::not_found(uri.path()))).into_response()
+pub(super) async fn nowhere(uri: Uri) -> PageFailure {
+    Failure::not_found(uri.path()).into()
 }
 
 /// `GET /`
@@ -94,7 +109,7 @@ pub(super) async fn catalogue(State(handle): State<NodeHandle>, Query(search): Q
             total: found.len() as u64,
         })
     });
-    Ok(html(pages::catalogue(&page.await?)).into_response())
+    Ok(html(pages::catalogue(site(&handle), &page.await?)).into_response())
 }
 
 /// `GET /models/{id}`
@@ -106,7 +121,7 @@ pub(super) async fn model(State(handle): State<NodeHandle>, Path(id): Path<Strin
         let view = view.ok_or_else(|| Failure::not_found(format!("release {id}")))?;
         model_page(store, view, &blobs, &trust)
     });
-    Ok(html(pages::model(&page.await?)).into_response())
+    Ok(html(pages::model(site(&handle), &page.await?)).into_response())
 }
 
 /// `GET /issues/{id}`
@@ -117,7 +132,7 @@ pub(super) async fn issue(State(handle): State<NodeHandle>, Path(id): Path<Strin
         let thread = thread.ok_or_else(|| Failure::not_found(format!("issue {id}")))?;
         Ok(issue_views::page(thread))
     });
-    Ok(html(pages::issue(&page.await?)).into_response())
+    Ok(html(pages::issue(site(&handle), &page.await?)).into_response())
 }
 
 /// `GET /challenges`
@@ -130,7 +145,7 @@ pub(super) async fn challenges(State(handle): State<NodeHandle>) -> Page {
             challenges: all.iter().map(summary).collect::<Result<_, _>>()?,
         })
     });
-    Ok(html(pages::challenges(&page.await?)).into_response())
+    Ok(html(pages::challenges(site(&handle), &page.await?)).into_response())
 }
 
 /// `GET /challenges/{id}`
@@ -154,18 +169,21 @@ pub(super) async fn challenge(
         identity: found.challenge.author,
         name: found.challenge.author_name.clone(),
     };
-    let page = pages::challenge(&ChallengePage {
-        board: &board,
-        stage: challenges::row(&found).stage,
-        trend: Some(&trend),
-        speeds: &speeds,
-        slices: &found.challenge.challenge.slices,
-        operator: Some(&operator),
-        opens_at_ms: found.task.task.opens_at_ms,
-        closes_at_ms: found.task.task.closes_at_ms,
-        reports_expected: found.task.task.reports_expected,
-        reports: found.batch.transcript().map(|t| t.count),
-    });
+    let page = pages::challenge(
+        site(&handle),
+        &ChallengePage {
+            board: &board,
+            stage: challenges::row(&found).stage,
+            trend: Some(&trend),
+            speeds: &speeds,
+            slices: &found.challenge.challenge.slices,
+            operator: Some(&operator),
+            opens_at_ms: found.task.task.opens_at_ms,
+            closes_at_ms: found.task.task.closes_at_ms,
+            reports_expected: found.task.task.reports_expected,
+            reports: found.batch.transcript().map(|t| t.count),
+        },
+    );
     Ok(html(page).into_response())
 }
 
@@ -228,7 +246,7 @@ pub(super) async fn status(State(handle): State<NodeHandle>) -> Page {
             challenges: fieldmark_ledger::tasks::challenges(store)?.len() as u64,
         })
     });
-    Ok(html(pages::status(&page.await?)).into_response())
+    Ok(html(pages::status(site(&handle), &page.await?)).into_response())
 }
 
 fn author(view: &ReleaseView) -> Author {

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 mod sample;
 
 use fieldmark_pages as pages;
+use fieldmark_pages::Site;
+
+const SITE: Site = Site { isolation_off: false };
 
 fn main() -> Result<(), Box<dyn Error>> {
     let folder = std::env::args()
@@ -21,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn all() -> Vec<(&'static str, String)> {
-    let challenge = |board| pages::challenge(&sample::challenge_page(&board)).into_string();
+    let challenge = |board| pages::challenge(SITE, &sample::challenge_page(&board)).into_string();
     vec![
         ("board.html", challenge(sample::board())),
         ("board-groups.html", challenge(sample::grouped_board())),
@@ -38,17 +41,27 @@ fn all() -> Vec<(&'static str, String)> {
         ),
         (
             "catalogue.html",
-            pages::catalogue(&sample::catalogue()).into_string(),
+            pages::catalogue(SITE, &sample::catalogue()).into_string(),
         ),
-        ("model.html", pages::model(&sample::model()).into_string()),
-        ("issue.html", pages::issue(&sample::issue()).into_string()),
+        ("model.html", pages::model(SITE, &sample::model()).into_string()),
+        ("issue.html", pages::issue(SITE, &sample::issue()).into_string()),
         (
             "challenges.html",
-            pages::challenges(&sample::challenges()).into_string(),
+            pages::challenges(SITE, &sample::challenges()).into_string(),
         ),
-        ("status.html", pages::status(&sample::status()).into_string()),
+        (
+            "status.html",
+            pages::status(SITE, &sample::status()).into_string(),
+        ),
         ("server.html", pages::server(&sample::server()).into_string()),
-        ("not-found.html", pages::not_found("digits@9.0.0").into_string()),
+        (
+            "isolation-off.html",
+            pages::catalogue(Site { isolation_off: true }, &sample::catalogue()).into_string(),
+        ),
+        (
+            "not-found.html",
+            pages::not_found(SITE, "digits@9.0.0").into_string(),
+        ),
     ]
 }
 
@@ -58,5 +71,5 @@ fn with_trend() -> String {
         trend: Some(&trend),
         ..sample::challenge_page(&board)
     };
-    pages::challenge(&page).into_string()
+    pages::challenge(SITE, &page).into_string()
 }
