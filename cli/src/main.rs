@@ -6,6 +6,7 @@
 //! No command asks a question. Everything is written through [`output::Output`]; every error says what,
 //! where, why and what to do, and has a documented exit code ([`failure::Exit`]).
 
+mod allocator;
 mod args;
 mod client;
 mod commands;

@@ -7,34 +7,16 @@
 
 mod features;
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use fieldmark_fl::drift::{Calibration, CalibrationFinding, Finding, Reference, Watch};
 use fieldmark_node_core::served::Prediction;
-use fieldmark_protocol::manifest::{MANIFEST_FILE, Manifest};
-use fieldmark_protocol::release::Release;
-use fieldmark_serving::{Answered, Observer, Parameters, TensorSpec};
+use fieldmark_serving::{Observer, Tensor};
 
-use crate::runners::Runners;
 pub use features::Features;
 
 /// Most rows of one request that are looked at; the first ones stand for the others.
 const ROWS_MAX: usize = 256;
-/// Largest manifest or reference that is read.
-const TEXT_BYTES_MAX: u64 = 4 << 20;
-
-/// The reference that a release came with; nothing where it has none that can be read here.
-#[must_use]
-pub fn reference_of(runners: &Runners, release: &Release) -> Option<Reference> {
-    let text = |path: &str| {
-        let file = runners.file_of(release, path)?;
-        let small = std::fs::metadata(&file).is_ok_and(|found| found.len() <= TEXT_BYTES_MAX);
-        small.then(|| std::fs::read_to_string(file).ok())?
-    };
-    let manifest = Manifest::parse(&text(MANIFEST_FILE)?).ok()?;
-    Reference::parse(&text(&manifest.drift?.file)?).ok()
-}
 
 /// How often confident answers of a release were right, as far as their truths are known, against its reference or,
 /// without one, against the confidence itself. Truths given in the least-certain-first order are left out: that order
@@ -51,68 +33,49 @@ pub fn calibration(served: &[Prediction], reference: Option<&Reference>) -> Cali
     fieldmark_fl::drift::calibration::compare(&live, known)
 }
 
-/// Watches every model that came with a reference.
-#[derive(Debug, Default)]
-pub struct DriftWatch {
-    /// By model and version.
-    watched: Mutex<BTreeMap<(String, String), Watched>>,
-}
-
+/// Watches one version that is served.
 #[derive(Debug)]
-struct Watched {
+pub struct DriftWatch {
     features: Features,
-    watch: Watch,
+    watch: Mutex<Watch>,
 }
 
 impl DriftWatch {
-    /// Watches a version from now on, in place of what was counted of it before. A feature of the reference
-    /// that the model's tensors do not have is never seen.
-    pub fn watch(
-        &self,
-        model: &str,
-        version: &str,
-        reference: Reference,
-        of: (&[TensorSpec], &[TensorSpec], usize),
-    ) {
-        let (inputs, outputs, labels) = of;
-        let names = reference.features.iter().map(|feature| feature.name.clone());
-        let watched = Watched {
-            features: Features::new(inputs, outputs, labels).selected(&names.collect::<Vec<_>>()),
-            watch: Watch::new(reference),
-        };
-        self.lock()
-            .insert((model.to_owned(), version.to_owned()), watched);
-    }
-
-    /// How each feature of a version stands; nothing for one that came without a reference.
+    /// Compares what comes from now on with a reference. A feature of the reference that the model's tensors do
+    /// not have is never seen.
     #[must_use]
-    pub fn findings(&self, model: &str, version: &str) -> Vec<Finding> {
-        let watched = self.lock();
-        let found = watched.get(&(model.to_owned(), version.to_owned()));
-        found.map(|watched| watched.watch.findings()).unwrap_or_default()
+    pub fn new(reference: Reference, features: &Features) -> Self {
+        let names: Vec<String> = reference
+            .features
+            .iter()
+            .map(|feature| feature.name.clone())
+            .collect();
+        Self {
+            features: features.selected(&names),
+            watch: Mutex::new(Watch::new(reference)),
+        }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<(String, String), Watched>> {
-        self.watched.lock().unwrap_or_else(PoisonError::into_inner)
+    /// How each feature stands.
+    #[must_use]
+    pub fn findings(&self) -> Vec<Finding> {
+        self.lock().findings()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Observer for DriftWatch {
-    fn answered(&self, answered: &Answered<'_>) -> Parameters {
-        let key = (answered.model.to_owned(), answered.version.to_owned());
-        if let Some(watched) = self.lock().get_mut(&key) {
-            for row in watched.features.rows(answered.inputs, answered.outputs, ROWS_MAX) {
-                watched.watch.add(&row);
-            }
-        }
-        Parameters::new()
+    fn answered(&self, inputs: &[Tensor], outputs: &[Tensor]) {
+        let rows = self.features.rows(inputs, outputs, ROWS_MAX);
+        let mut watch = self.lock();
+        rows.iter().for_each(|row| watch.add(row));
     }
 
-    fn notes(&self, model: &str, version: &str) -> serde_json::Value {
-        match self.findings(model, version) {
-            none if none.is_empty() => serde_json::Value::Null,
-            drift => serde_json::json!({ "drift": drift }),
-        }
+    fn notes(&self) -> serde_json::Value {
+        serde_json::json!({ "drift": self.findings() })
     }
 }
 

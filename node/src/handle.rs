@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::home::Home;
-use crate::runners::Runners;
+use crate::runners::{Drifted, Runners};
 use crate::speed::Speeds;
 use crate::webhook::Authorities;
 
@@ -70,6 +70,8 @@ pub struct Status {
     pub memory_bytes: u64,
     /// Its runners.
     pub runners: Vec<RunnerView>,
+    /// Releases that were asked and came with a reference.
+    pub drift: Vec<Drifted>,
 }
 
 /// A runner for people and programs.
@@ -262,6 +264,7 @@ impl NodeHandle {
             blob_bytes_stored: usage.bytes,
             memory_bytes: resident_bytes(),
             runners: self.runners.status().into_iter().map(RunnerView::from).collect(),
+            drift: self.runners.drift(),
         })
     }
 
@@ -270,11 +273,7 @@ impl NodeHandle {
     /// # Errors
     /// `not-found` when its artifacts are not here, or the runner's one clear error.
     pub async fn infer(&self, release: RecordId, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CommandError> {
-        let runner = self.runners.runner(release).await?;
-        runner
-            .infer(inputs)
-            .await
-            .map_err(|e| CommandError::new("runner", e.to_string()))
+        self.runners.infer(release, inputs).await
     }
 
     /// Asks the node to end in an orderly way.

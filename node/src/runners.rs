@@ -4,17 +4,26 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use fieldmark_blobs::{BlobHash, BlobStore};
+use fieldmark_fl::drift::{Finding, Reference};
 use fieldmark_ledger::catalogue;
 use fieldmark_ledger_rocks::RocksReader;
 use fieldmark_node_core::blobs;
 use fieldmark_node_core::io::CommandError;
 use fieldmark_package::{Source, Workshop};
 use fieldmark_protocol::RecordId;
+use fieldmark_protocol::manifest::{MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::Release;
-use fieldmark_supervisor::{Runner, RunnerSpec, RunnerStatus, SupervisorConfig};
+use fieldmark_serving::Observer as _;
+use fieldmark_supervisor::{Runner, RunnerSpec, RunnerStatus, SupervisorConfig, Tensor};
+use serde::Serialize;
+
+use crate::drift::{DriftWatch, Features};
+
+/// Largest manifest or reference that is read.
+const TEXT_BYTES_MAX: u64 = 4 << 20;
 
 /// One runner per release in use.
 #[derive(Debug)]
@@ -23,6 +32,25 @@ pub struct Runners {
     store: RocksReader,
     blobs: BlobStore,
     running: Mutex<BTreeMap<RecordId, Runner>>,
+    /// Releases that were asked; nothing to watch for those that came without a reference. They outlive their
+    /// runners, which come and go.
+    asked: Mutex<BTreeMap<RecordId, Option<Arc<Watched>>>>,
+}
+
+/// What a release is asked and answers, against the reference that it came with.
+#[derive(Debug)]
+struct Watched {
+    title: String,
+    drift: DriftWatch,
+}
+
+/// How a release has drifted in use.
+#[derive(Debug, Clone, Serialize)]
+pub struct Drifted {
+    /// `name@version`.
+    pub name: String,
+    /// Its features.
+    pub features: Vec<Finding>,
 }
 
 impl Runners {
@@ -34,6 +62,7 @@ impl Runners {
             store,
             blobs,
             running: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
@@ -53,6 +82,33 @@ impl Runners {
     #[must_use]
     pub fn status(&self) -> Vec<RunnerStatus> {
         self.lock().values().map(Runner::status).collect()
+    }
+
+    /// How the releases that were asked since the node's start have drifted.
+    #[must_use]
+    pub fn drift(&self) -> Vec<Drifted> {
+        let watched: Vec<Arc<Watched>> = self.asked().values().flatten().cloned().collect();
+        let seen = |watched: Arc<Watched>| Drifted {
+            name: watched.title.clone(),
+            features: watched.drift.findings(),
+        };
+        watched.into_iter().map(seen).collect()
+    }
+
+    /// Runs a release on what its user asks, and watches that for drift.
+    ///
+    /// # Errors
+    /// As [`Runners::runner`], or the runner's one clear error.
+    pub async fn infer(&self, id: RecordId, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CommandError> {
+        let runner = self.runner(id).await?;
+        let watched = self.watched(id)?;
+        let asked = watched.as_ref().map(|_| inputs.clone());
+        let outputs = runner.infer(inputs).await;
+        let outputs = outputs.map_err(|e| CommandError::new("runner", e.to_string()))?;
+        if let (Some(watched), Some(asked)) = (watched, asked) {
+            watched.drift.answered(&read(asked), &read(outputs.clone()));
+        }
+        Ok(outputs)
     }
 
     /// A release by its record.
@@ -78,6 +134,34 @@ impl Runners {
         let runner = Runner::start(self.config(), spec).await;
         let runner = runner.map_err(|e| CommandError::new("runner", e.to_string()))?;
         Ok(self.lock().entry(id).or_insert(runner).clone())
+    }
+
+    fn watched(&self, id: RecordId) -> Result<Option<Arc<Watched>>, CommandError> {
+        let known = self.asked().get(&id).cloned();
+        if let Some(watched) = known {
+            return Ok(watched);
+        }
+        let release = self.release(id)?;
+        let features = Features::new(&release.inputs, &release.outputs, release.labels.len());
+        let watched = self.reference(&release).map(|reference| {
+            Arc::new(Watched {
+                title: format!("{}@{}", release.name, release.version),
+                drift: DriftWatch::new(reference, &features),
+            })
+        });
+        Ok(self.asked().entry(id).or_insert(watched).clone())
+    }
+
+    /// The reference that a release came with; nothing where it has none that can be read here.
+    #[must_use]
+    pub fn reference(&self, release: &Release) -> Option<Reference> {
+        let text = |path: &str| {
+            let file = self.file_of(release, path)?;
+            let small = std::fs::metadata(&file).is_ok_and(|found| found.len() <= TEXT_BYTES_MAX);
+            small.then(|| std::fs::read_to_string(file).ok())?
+        };
+        let manifest = Manifest::parse(&text(MANIFEST_FILE)?).ok()?;
+        Reference::parse(&text(&manifest.drift?.file)?).ok()
     }
 
     /// Where an artifact of a release is; nothing if it has none of this path or it is not here.
@@ -112,9 +196,21 @@ impl Runners {
         prepared.map_err(|error| CommandError::new("runner", error.to_string()))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<RecordId, Runner>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<RecordId, Runner>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn asked(&self) -> MutexGuard<'_, BTreeMap<RecordId, Option<Arc<Watched>>>> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tensors as a watch reads them, without those whose parts do not agree.
+fn read(tensors: Vec<Tensor>) -> Vec<fieldmark_serving::Tensor> {
+    let read = tensors
+        .into_iter()
+        .filter_map(|tensor| fieldmark_tensors::Tensor::try_from(tensor).ok());
+    read.map(Into::into).collect()
 }
 
 fn storage(error: impl std::fmt::Display) -> CommandError {

@@ -32,8 +32,10 @@ pub struct Server {
 /// What a process holds, as the kernel tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Held {
-    /// Private memory, in bytes.
+    /// Its private memory, in bytes.
     pub memory_bytes: u64,
+    /// Private memory of the processes below it, in bytes.
+    pub below_bytes: u64,
     /// Open descriptors.
     pub descriptors: usize,
     /// Processes below it.
@@ -108,17 +110,15 @@ impl Server {
     /// # Errors
     /// When it is gone.
     pub fn held(&self) -> Result<Held> {
-        let of = |file: &str| format!("/proc/{}/{file}", self.child.id());
-        let status = fs::read_to_string(of("status")).context("the server is gone")?;
-        let kilobytes = |name: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-            line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
-        };
-        let count = |file: &str| -> Result<usize> { Ok(fs::read_dir(of(file))?.count()) };
+        let server = self.child.id();
+        let below = descendants(server);
+        let count =
+            |file: &str| -> Result<usize> { Ok(fs::read_dir(format!("/proc/{server}/{file}"))?.count()) };
         Ok(Held {
-            memory_bytes: kilobytes("RssAnon:").context("no RssAnon")? * 1024,
+            memory_bytes: private_bytes(server).context("the server is gone")?,
+            below_bytes: below.iter().filter_map(|pid| private_bytes(*pid)).sum(),
             descriptors: count("fd")?,
-            processes: descendants(self.child.id()).len(),
+            processes: below.len(),
             threads: count("task")?,
         })
     }
@@ -178,6 +178,14 @@ impl Drop for Server {
             let _ = self.child.wait();
         }
     }
+}
+
+/// Private memory of a process, in bytes; nothing for one that has ended.
+fn private_bytes(pid: u32) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"))?;
+    let kilobytes: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// Processes below `root`, however deep.

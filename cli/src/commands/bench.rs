@@ -8,7 +8,7 @@ use bytes::Bytes;
 use fieldmark_loadgen::http::{HttpSystem, Message};
 use fieldmark_loadgen::{Options, Report, Scenario, System, plot, run};
 use fieldmark_package::Workshop;
-use fieldmark_serving::{PoolOptions, Repository, RepositoryOptions, Request, Tensor, TensorSpec};
+use fieldmark_serving::{PoolOptions, Repository, Request, Tensor, TensorSpec};
 use fieldmark_supervisor::SupervisorConfig;
 use fieldmark_tensors::{values, zeros};
 use serde_json::{Value, json};
@@ -42,7 +42,6 @@ pub(crate) fn bench(global: &Global, args: &Bench, out: &Output) -> anyhow::Resu
                 global: global.clone(),
                 workshop: Workshop::new(super::cache(global)?, SupervisorConfig::beside_current_exe()?),
                 pool,
-                drift: Arc::default(),
             };
             super::block_on(Box::pin(here(&servables, args, out)))??
         }
@@ -90,7 +89,7 @@ async fn here(servables: &Servables, args: &Bench, out: &Output) -> anyhow::Resu
             .map(|spec| zeros(spec).map(Tensor::from))
             .collect::<Result<_, _>>()?,
     };
-    let repository = Repository::new(RepositoryOptions::default());
+    let repository = Repository::new(None);
     let model = servable.name.clone();
     repository
         .load(servable)

@@ -136,7 +136,7 @@ fn tallies_text(answer: &Value) -> String {
 }
 
 /// Whether confidence still says how often it is right.
-fn calibration(tally: &Value) -> String {
+pub(super) fn calibration(tally: &Value) -> String {
     let error = tally.pointer("/calibration/error").and_then(Value::as_f64);
     let judged = tally
         .pointer("/calibration/statistic")

@@ -56,10 +56,15 @@ fn server(args: &Ps) -> anyhow::Result<Value> {
     Ok(parsed)
 }
 
-/// The runners of the running node.
+/// The runners of the running node, and how what it was asked has drifted.
 fn node(global: &Global) -> anyhow::Result<Value> {
-    let status = Client::connect(global)?.get("status")?;
-    Ok(json!({ "name": status.get("name"), "runners": status.get("runners") }))
+    let client = Client::connect(global)?;
+    let status = client.get("status")?;
+    let served = client.get("served?limit=0")?;
+    Ok(json!({
+        "name": status.get("name"), "runners": status.get("runners"), "drift": status.get("drift"),
+        "served": served.get("tallies"),
+    }))
 }
 
 fn shown(seen: &Value, address: &str) -> String {
@@ -97,7 +102,9 @@ fn versions(server: &Value) -> String {
     ];
     let mut lines = vec![text::table(&head, &rows)];
     lines.extend(versions.iter().flat_map(troubles));
-    lines.extend(versions.iter().flat_map(drift));
+    for version in versions {
+        lines.extend(drifted(&title(version), version.pointer("/observed/drift")));
+    }
     lines.join("\n")
 }
 
@@ -184,20 +191,18 @@ fn troubles(version: &Value) -> Vec<String> {
 }
 
 /// The features that have drifted.
-fn drift(version: &Value) -> Vec<String> {
-    let features = version
-        .pointer("/observed/drift")
-        .and_then(Value::as_array)
-        .cloned()
-        .unwrap_or_default();
+fn drifted(title: &str, features: Option<&Value>) -> Vec<String> {
     let drifted = features
+        .and_then(Value::as_array)
+        .map(Vec::as_slice)
+        .unwrap_or_default()
         .iter()
         .filter(|feature| feature.get("drifted") == Some(&Value::Bool(true)));
     let number = |feature: &Value, name: &str| feature.get(name).and_then(Value::as_f64).unwrap_or_default();
     let line = |feature: &Value| {
         format!(
             "{}: drift of {}: PSI {:.3} (chance makes up to {:.3}), KS {:.3} (up to {:.3}), {} rows",
-            title(version),
+            title,
             text::plain(&text::string(feature, "name")),
             number(feature, "psi"),
             number(feature, "psi_threshold"),
@@ -230,8 +235,11 @@ fn runners(node: &Value) -> String {
     };
     let name = text::plain(&text::string(node, "name"));
     let rows: Vec<Vec<String>> = text::list(node, "runners").iter().map(row).collect();
+    let mut lines = vec![format!("node {name}\n")];
     if rows.is_empty() {
-        return format!("node {name}: no runner is loaded");
+        lines.push("no runner is loaded".to_owned());
+        lines.extend(node_drift(node));
+        return lines.join("\n");
     }
     let head = [
         "release",
@@ -244,5 +252,28 @@ fn runners(node: &Value) -> String {
         "restarts",
         "isolation",
     ];
-    format!("node {name}\n\n{}", text::table(&head, &rows))
+    lines.push(text::table(&head, &rows));
+    lines.extend(node_drift(node));
+    lines.join("\n")
+}
+
+/// What has drifted of the releases that the node was asked: inputs and answers, and calibration where truths came.
+fn node_drift(node: &Value) -> Vec<String> {
+    let mut lines = Vec::new();
+    for release in text::list(node, "drift") {
+        let title = text::plain(&text::string(release, "name"));
+        lines.extend(drifted(&title, release.get("features")));
+    }
+    for tally in text::list(node, "served") {
+        let calibration = super::feedback::calibration(tally);
+        if calibration.starts_with("drifted") {
+            let title = text::plain(&text::string(tally, "name"));
+            let truths = tally.pointer("/calibration/records").and_then(Value::as_u64);
+            let truths = truths.unwrap_or_default();
+            lines.push(format!(
+                "{title}: its confidence no longer says how often it is right: {calibration}, {truths} truths"
+            ));
+        }
+    }
+    lines
 }

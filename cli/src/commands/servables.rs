@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use fieldmark_node::drift::DriftWatch;
+use fieldmark_node::drift::{DriftWatch, Features};
 use fieldmark_package::{Package, Source as Files, Workshop};
 use fieldmark_serving::{
     Catalog, Failure as Refused, Kind, Offered, PoolOptions, Servable, Tensor, TensorSpec,
@@ -54,12 +54,10 @@ pub(crate) struct Servables {
     pub(crate) global: Global,
     pub(crate) workshop: Workshop,
     pub(crate) pool: PoolOptions,
-    /// Told of the references that releases come with.
-    pub(crate) drift: Arc<DriftWatch>,
 }
 
 impl Servables {
-    /// What a source is now. Its reference is watched from now on.
+    /// What a source is now, watched for drift if it came with a reference.
     pub(crate) async fn servable(&self, source: &Source) -> anyhow::Result<Servable> {
         let (global, source) = (self.global.clone(), source.clone());
         let read = tokio::task::spawn_blocking(move || -> anyhow::Result<_> {
@@ -80,14 +78,10 @@ impl Servables {
             .map(fieldmark_tensors::Tensor::try_from)
             .map(|tensor| tensor.map(Tensor::from))
             .collect::<Result<_, _>>()?;
-        if let Some(reference) = package.reference()? {
-            let of = (
-                release.inputs.as_slice(),
-                release.outputs.as_slice(),
-                release.labels.len(),
-            );
-            self.drift.watch(&release.name, &release.version, reference, of);
-        }
+        let features = Features::new(&release.inputs, &release.outputs, release.labels.len());
+        let watch = package
+            .reference()?
+            .map(|reference| DriftWatch::new(reference, &features));
         Ok(Servable {
             name: release.name,
             version: release.version,
@@ -101,6 +95,7 @@ impl Servables {
                 warm_up: sample,
                 ..self.pool.clone()
             },
+            observer: watch.map(|watch| Arc::new(watch) as _),
         })
     }
 }

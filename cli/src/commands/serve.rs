@@ -8,10 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use fieldmark_node::drift::DriftWatch;
 use fieldmark_serving::{
-    Catalog, Face, PoolOptions, Repository, RepositoryOptions, ServerOptions, Snapshot, Stop, grpc, rest,
-    serve as listen,
+    Catalog, Face, PoolOptions, Repository, ServerOptions, Snapshot, Stop, grpc, rest, serve as listen,
 };
 use fieldmark_supervisor::SupervisorConfig;
 use serde::Serialize;
@@ -44,6 +42,7 @@ struct Ready {
 
 /// `serve`
 pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Result<()> {
+    crate::allocator::steady();
     let _posting = log(args)?;
     let options = server_options(args)?;
     if args.runner.isolation == IsolationArg::Off {
@@ -52,16 +51,14 @@ pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Resu
     let spinner = out.spinner("reading the models");
     let mut workshop = super::packages::workshop(global, &args.runner, spinner.clone())?;
     limit(args, &mut workshop.config);
-    let drift = Arc::new(DriftWatch::default());
     let servables = Servables {
         global: global.clone(),
         workshop,
         pool: pool_options(args),
-        drift: Arc::clone(&drift),
     };
     let models = Models::find(&args.models, servables)?;
     spinner.finish_and_clear();
-    super::block_on(Box::pin(run(args, options, (Arc::new(models), drift), out)))??;
+    super::block_on(Box::pin(run(args, options, Arc::new(models), out)))??;
     out.note("the server has ended");
     Ok(())
 }
@@ -145,12 +142,7 @@ fn limit(args: &Serve, config: &mut SupervisorConfig) {
         .max(config.frame_bytes_max);
 }
 
-async fn run(
-    args: &Serve,
-    options: ServerOptions,
-    (models, drift): (Arc<Models>, Arc<DriftWatch>),
-    out: &Output,
-) -> anyhow::Result<()> {
+async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Output) -> anyhow::Result<()> {
     let stop = Stop::default();
     let mut signals = Signals::listen()?;
     // Ports first: one that is taken is told before models are loaded.
@@ -159,10 +151,7 @@ async fn run(
         true => None,
         false => Some(bound("--grpc", args.grpc).await?),
     };
-    let repository = Repository::new(RepositoryOptions {
-        catalog: Some(models.clone()),
-        observer: Some(drift),
-    });
+    let repository = Repository::new(Some(models.clone()));
     for name in models.names() {
         let spinner = out.spinner(&format!("loading {name}"));
         let loaded = repository.reload(&name).await;

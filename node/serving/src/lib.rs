@@ -29,12 +29,10 @@ pub use failure::{Failure, Kind};
 pub use fieldmark_supervisor::Content;
 pub use fieldmark_tensors::{Parameter, Parameters, TensorSpec};
 pub use listen::{Face, Stop, serve};
-pub use observer::{Answered, Catalog, Observer, Offered};
+pub use observer::{Catalog, Observer, Offered};
 pub use options::ServerOptions;
 pub use page::Page;
-pub use repository::{
-    Lease, Listed, ReplicaSnapshot, Repository, RepositoryOptions, Snapshot, State, VersionSnapshot,
-};
+pub use repository::{Lease, Listed, ReplicaSnapshot, Repository, Snapshot, State, VersionSnapshot};
 pub use request::{Answer, Request, Wanted};
 pub use servable::{PoolOptions, Servable};
 pub use statistics::{BatchTotal, Counts, Latency, Timing, Total};

@@ -1,40 +1,18 @@
 //! What the surroundings of a server may add: where models come from, and who looks at the answers.
 
+use std::fmt;
 use std::pin::Pin;
-use std::time::Duration;
-
-use fieldmark_tensors::Parameters;
 
 use crate::{Failure, Servable, Tensor};
 
-/// An answered request.
-#[derive(Debug, Clone, Copy)]
-pub struct Answered<'a> {
-    /// The model.
-    pub model: &'a str,
-    /// The version that answered.
-    pub version: &'a str,
-    /// The id that the client gave; empty for none.
-    pub id: &'a str,
-    /// The inputs, in the model's order.
-    pub inputs: &'a [Tensor],
-    /// All outputs, in the model's order.
-    pub outputs: &'a [Tensor],
-    /// From arrival to answer.
-    pub latency: Duration,
-}
+/// Looks at the answers of one version, as long as that is served.
+pub trait Observer: fmt::Debug + Send + Sync + 'static {
+    /// A request was answered: its inputs and all outputs, in the model's order. Called on the request's own
+    /// task before the answer leaves: it must not block.
+    fn answered(&self, inputs: &[Tensor], outputs: &[Tensor]);
 
-/// Told of each answered request, before the answer leaves. Called on the request's own task: it must not
-/// block.
-pub trait Observer: Send + Sync + 'static {
-    /// A request was answered. What is returned is added to the answer's parameters.
-    fn answered(&self, answered: &Answered<'_>) -> Parameters;
-
-    /// What it has to say about a version, for the owner of the server; null for nothing.
-    fn notes(&self, model: &str, version: &str) -> serde_json::Value {
-        let _ = (model, version);
-        serde_json::Value::Null
-    }
+    /// What it has to say, for the owner of the server; null for nothing.
+    fn notes(&self) -> serde_json::Value;
 }
 
 /// The future of a catalog's answer.

@@ -18,31 +18,13 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::request::{Answer, Request, arrange, check_wanted, select};
-use crate::{Answered, Catalog, Failure, Kind, Observer, Servable};
+use crate::{Catalog, Failure, Kind, Servable};
 pub use lease::Lease;
 pub(crate) use lease::Loaded;
 pub use snapshot::{ReplicaSnapshot, Snapshot, VersionSnapshot};
 
 /// When a server that is stopping is worth another try: by then another one may have taken its place.
 const STOPPING_PAUSE: Duration = Duration::from_secs(5);
-
-/// What a repository works with.
-#[derive(Clone, Default)]
-pub struct RepositoryOptions {
-    /// Where models come from that are loaded by name; without one, nothing can be loaded that way.
-    pub catalog: Option<Arc<dyn Catalog>>,
-    /// Told of every answered request.
-    pub observer: Option<Arc<dyn Observer>>,
-}
-
-impl fmt::Debug for RepositoryOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RepositoryOptions")
-            .field("catalog", &self.catalog.is_some())
-            .field("observer", &self.observer.is_some())
-            .finish()
-    }
-}
 
 /// The models that are served. Clones are the same repository.
 #[derive(Clone)]
@@ -51,7 +33,7 @@ pub struct Repository {
 }
 
 struct Inner {
-    options: RepositoryOptions,
+    catalog: Option<Arc<dyn Catalog>>,
     models: RwLock<BTreeMap<String, BTreeMap<String, Entry>>>,
     /// One change of a model at a time.
     changes: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -114,12 +96,13 @@ impl fmt::Debug for Repository {
 }
 
 impl Repository {
-    /// A repository without models.
+    /// A repository without models. Those that are loaded by name come from the catalog; without one, nothing
+    /// can be loaded that way.
     #[must_use]
-    pub fn new(options: RepositoryOptions) -> Self {
+    pub fn new(catalog: Option<Arc<dyn Catalog>>) -> Self {
         Self {
             inner: Arc::new(Inner {
-                options,
+                catalog,
                 models: RwLock::default(),
                 changes: Mutex::default(),
                 stopping: AtomicBool::new(false),
@@ -157,7 +140,7 @@ impl Repository {
         let servable = &loaded.servable;
         check_wanted(servable, &request.outputs)?;
         let inputs = arrange(servable, request.inputs)?;
-        let seen = self.inner.options.observer.as_ref().map(|_| inputs.clone());
+        let seen = servable.observer.as_ref().map(|_| inputs.clone());
         let limit = time_left(servable, &request.parameters, arrived);
         let waiting = loaded.pool.submit(inputs)?;
         let ran = match tokio::time::timeout(limit, waiting).await {
@@ -172,24 +155,15 @@ impl Repository {
             }
         };
         let latency = arrived.elapsed();
-        let mut answer = Answer {
+        if let (Some(observer), Some(inputs)) = (&servable.observer, seen) {
+            observer.answered(&inputs, &ran.outputs);
+        }
+        let answer = Answer {
             model: servable.name.clone(),
             version: servable.version.clone(),
             id: request.id,
-            parameters: fieldmark_tensors::Parameters::new(),
-            outputs: Vec::new(),
+            outputs: select(servable, ran.outputs, &request.outputs)?,
         };
-        if let (Some(observer), Some(inputs)) = (&self.inner.options.observer, seen) {
-            answer.parameters = observer.answered(&Answered {
-                model: &answer.model,
-                version: &answer.version,
-                id: &answer.id,
-                inputs: &inputs,
-                outputs: &ran.outputs,
-                latency,
-            });
-        }
-        answer.outputs = select(servable, ran.outputs, &request.outputs)?;
         loaded.statistics.answered(ran.rows, latency, ran.timing);
         Ok(answer)
     }
@@ -208,7 +182,7 @@ impl Repository {
                 });
             }
         }
-        let known = self.inner.options.catalog.as_ref().map(|catalog| catalog.names());
+        let known = self.inner.catalog.as_ref().map(|catalog| catalog.names());
         for name in known.unwrap_or_default() {
             if !listed.iter().any(|line| line.name == name) {
                 listed.push(Listed {

@@ -36,8 +36,6 @@ pub struct Answer {
     pub version: String,
     /// The request's id.
     pub id: String,
-    /// Parameters of the answer.
-    pub parameters: Parameters,
     /// The outputs wanted.
     pub outputs: Vec<Tensor>,
 }

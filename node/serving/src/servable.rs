@@ -1,11 +1,12 @@
 //! What can be served: a release or a package, how to run it, and how many requests at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use fieldmark_supervisor::{RunnerSpec, SupervisorConfig};
 use fieldmark_tensors::TensorSpec;
 
-use crate::Tensor;
+use crate::{Observer, Tensor};
 
 /// A model in one version, ready to be started.
 #[derive(Debug, Clone)]
@@ -28,6 +29,8 @@ pub struct Servable {
     pub config: SupervisorConfig,
     /// How many requests at once.
     pub options: PoolOptions,
+    /// Told of every answered request.
+    pub observer: Option<Arc<dyn Observer>>,
 }
 
 /// How requests to one model are queued, put together and spread.

@@ -5,7 +5,7 @@
 
 use bytes::Bytes;
 use fieldmark_supervisor::{Arena, Content, Input, Output};
-use fieldmark_tensors::{Datatype, Elements, ShapeError, TensorError, byte_count, element_count};
+use fieldmark_tensors::{Datatype, Elements, Size, TensorError, byte_count, check, element_count};
 
 /// Numbers of at least so many bytes go through shared memory.
 pub(crate) const SHARED_BYTES_MIN: usize = 64 * 1024;
@@ -29,35 +29,11 @@ impl Tensor {
     /// # Errors
     /// [`TensorError`] naming the tensor.
     pub fn check(&self) -> Result<(), TensorError> {
-        let shape_error = |source: ShapeError| TensorError::Shape {
-            name: self.name.clone(),
-            source,
+        let size = match &self.content {
+            Content::Texts(texts) => Size::Texts(texts.len()),
+            Content::Inline(_) | Content::Shared(_) => Size::Bytes(self.content.bytes()),
         };
-        let bytes = byte_count(self.datatype, &self.shape).map_err(shape_error)?;
-        let (unit, found, expected) = match (&self.content, bytes) {
-            (Content::Inline(_) | Content::Shared(_), Some(bytes)) => ("bytes", self.content.bytes(), bytes),
-            (Content::Texts(texts), None) => {
-                let count = element_count(&self.shape).map_err(shape_error)?;
-                ("elements", texts.len(), count)
-            }
-            _ => {
-                return Err(TensorError::Datatype {
-                    name: self.name.clone(),
-                    found: self.datatype.to_string(),
-                    problem: "not what its elements are",
-                });
-            }
-        };
-        if found == expected {
-            return Ok(());
-        }
-        Err(TensorError::Length {
-            name: self.name.clone(),
-            unit,
-            found,
-            expected,
-            shape: self.shape.clone(),
-        })
+        check(&self.name, self.datatype, &self.shape, size)
     }
 
     /// Its elements in memory, copied out of shared memory if they are there.

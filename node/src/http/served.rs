@@ -173,7 +173,7 @@ pub(super) async fn list(
             let reference = runners
                 .release(release)
                 .ok()
-                .and_then(|of| drift::reference_of(&runners, &of));
+                .and_then(|of| runners.reference(&of));
             let served = view::predictions(store, Some(&release))?;
             tallies.push(Named {
                 release,

@@ -29,4 +29,4 @@ pub use fieldmark_protocol::release::TensorSpec;
 pub use numbers::numbers;
 pub use parameters::{Parameter, Parameters};
 pub use shape::{RANK_MAX, ShapeError, byte_count, element_count, fits};
-pub use tensor::{Elements, Tensor, TensorError, zeros};
+pub use tensor::{Elements, Size, Tensor, TensorError, check, zeros};

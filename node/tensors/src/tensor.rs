@@ -99,36 +99,54 @@ impl Tensor {
     /// # Errors
     /// [`TensorError`] naming the tensor.
     pub fn check(&self) -> Result<(), TensorError> {
-        let shape_error = |source| TensorError::Shape {
-            name: self.name.clone(),
-            source,
+        let size = match &self.elements {
+            Elements::Dense(bytes) => Size::Bytes(bytes.len()),
+            Elements::Texts(texts) => Size::Texts(texts.len()),
         };
-        let bytes = byte_count(self.datatype, &self.shape).map_err(shape_error)?;
-        let (unit, found, expected) = match (&self.elements, bytes) {
-            (Elements::Dense(dense), Some(bytes)) => ("bytes", dense.len(), bytes),
-            (Elements::Texts(texts), None) => {
-                let count = element_count(&self.shape).map_err(shape_error)?;
-                ("elements", texts.len(), count)
-            }
-            _ => {
-                return Err(TensorError::Datatype {
-                    name: self.name.clone(),
-                    found: self.datatype.to_string(),
-                    problem: "not what its elements are",
-                });
-            }
-        };
-        if found == expected {
-            return Ok(());
-        }
-        Err(TensorError::Length {
-            name: self.name.clone(),
-            unit,
-            found,
-            expected,
-            shape: self.shape.clone(),
-        })
+        check(&self.name, self.datatype, &self.shape, size)
     }
+}
+
+/// How much there is of a tensor's elements, wherever they are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// So many bytes of numbers.
+    Bytes(usize),
+    /// So many texts.
+    Texts(usize),
+}
+
+/// Whether there are as many elements as the shape says, of the datatype's kind.
+///
+/// # Errors
+/// [`TensorError`] naming the tensor.
+pub fn check(name: &str, datatype: Datatype, shape: &[i64], size: Size) -> Result<(), TensorError> {
+    let shape_error = |source| TensorError::Shape {
+        name: name.to_owned(),
+        source,
+    };
+    let bytes = byte_count(datatype, shape).map_err(shape_error)?;
+    let (unit, found, expected) = match (size, bytes) {
+        (Size::Bytes(found), Some(bytes)) => ("bytes", found, bytes),
+        (Size::Texts(found), None) => ("elements", found, element_count(shape).map_err(shape_error)?),
+        _ => {
+            return Err(TensorError::Datatype {
+                name: name.to_owned(),
+                found: datatype.to_string(),
+                problem: "not what its elements are",
+            });
+        }
+    };
+    if found == expected {
+        return Ok(());
+    }
+    Err(TensorError::Length {
+        name: name.to_owned(),
+        unit,
+        found,
+        expected,
+        shape: shape.to_vec(),
+    })
 }
 
 /// Zeros, or empty texts, of a stated shape, with 1 for sizes that are the caller's.

@@ -230,27 +230,11 @@ pub(super) fn response(answer: Answer) -> Result<proto::ModelInferResponse, Fail
             contents: None,
         });
     }
-    let parameter = |value| {
-        let choice = match value {
-            Parameter::Bool(value) => ParameterChoice::BoolParam(value),
-            Parameter::Int(value) => ParameterChoice::Int64Param(value),
-            Parameter::Uint(value) => ParameterChoice::Uint64Param(value),
-            Parameter::Double(value) => ParameterChoice::DoubleParam(value),
-            Parameter::Text(value) => ParameterChoice::StringParam(value),
-        };
-        proto::InferParameter {
-            parameter_choice: Some(choice),
-        }
-    };
     Ok(proto::ModelInferResponse {
         model_name: answer.model,
         model_version: answer.version,
         id: answer.id,
-        parameters: answer
-            .parameters
-            .into_iter()
-            .map(|(name, value)| (name, parameter(value)))
-            .collect(),
+        parameters: BTreeMap::new(),
         outputs,
         raw_output_contents: raw,
     })

@@ -44,7 +44,7 @@ impl Repository {
     /// [`Failure`] if there is no catalog, the model is not in it, or a version cannot be loaded; what was
     /// served before is served on.
     pub async fn reload(&self, name: &str) -> Result<(), Failure> {
-        let Some(catalog) = self.inner.options.catalog.clone() else {
+        let Some(catalog) = self.inner.catalog.clone() else {
             let message = "this server loads what it was started with, nothing by name";
             return Err(Failure::invalid(message));
         };

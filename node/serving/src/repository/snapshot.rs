@@ -105,18 +105,23 @@ impl Repository {
     pub fn snapshot(&self) -> Snapshot {
         let ready = self.is_ready();
         let mut versions = Vec::new();
+        let mut observers = Vec::new();
         for (name, entries) in self.read().iter() {
             for (version, entry) in version::in_order(entries) {
-                versions.push(match &entry.loaded {
-                    Some(loaded) => of_loaded(name, version, entry, loaded),
-                    None => VersionSnapshot::empty(name, version, entry),
-                });
+                let (seen, observer) = match &entry.loaded {
+                    Some(loaded) => (
+                        of_loaded(name, version, entry, loaded),
+                        loaded.servable.observer.clone(),
+                    ),
+                    None => (VersionSnapshot::empty(name, version, entry), None),
+                };
+                versions.push(seen);
+                observers.push(observer);
             }
         }
-        if let Some(observer) = &self.inner.options.observer {
-            for version in &mut versions {
-                version.observed = observer.notes(&version.name, &version.version);
-            }
+        // Not while the models are locked: it may take a while.
+        for (version, observer) in versions.iter_mut().zip(observers) {
+            version.observed = observer.map_or(serde_json::Value::Null, |observer| observer.notes());
         }
         Snapshot { ready, versions }
     }

@@ -274,7 +274,6 @@ fn written(answer: &Answer, forms: &Forms, packing: Option<&'static str>) -> Res
         model_name: &answer.model,
         model_version: &answer.version,
         id: &answer.id,
-        parameters: &answer.parameters,
     };
     let json = write_answer(&head, &outputs).map_err(Failure::invalid)?;
     let head_length = (!data.is_empty()).then_some(json.len());

@@ -8,10 +8,9 @@ use serde_json::Value;
 use tower::ServiceExt as _;
 
 use super::*;
-use crate::RepositoryOptions;
 
 fn router() -> Router {
-    let repository = Repository::new(RepositoryOptions::default());
+    let repository = Repository::new(None);
     let options = ServerOptions {
         body_bytes_max: 1000,
         ..ServerOptions::default()

@@ -10,7 +10,7 @@ mod models;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
 use axum::{Router, response::Response};
-use fieldmark_serving::{PoolOptions, Repository, RepositoryOptions, ServerOptions, rest};
+use fieldmark_serving::{PoolOptions, Repository, ServerOptions, rest};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
@@ -25,7 +25,7 @@ pub(crate) struct Server {
 impl Server {
     pub(crate) async fn with(body: &str, options: PoolOptions) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let repository = Repository::new(RepositoryOptions::default());
+        let repository = Repository::new(None);
         let servable = models::net(folder.path(), "1", body, options);
         repository.load(servable).await.unwrap();
         let router = rest::face(&repository, &ServerOptions::default()).router;
@@ -231,7 +231,7 @@ async fn a_request_that_does_not_fit_is_refused_with_the_reason() {
 #[tokio::test]
 async fn a_model_that_is_not_what_it_declares_is_not_served() {
     let folder = tempfile::tempdir().unwrap();
-    let repository = Repository::new(RepositoryOptions::default());
+    let repository = Repository::new(None);
     let mut servable = models::net(folder.path(), "1", models::SQUARE, PoolOptions::default());
     servable.outputs[0].datatype = "INT64".into();
     servable.options.warm_up = vec![fieldmark_tensors::zeros(&servable.inputs[0]).unwrap().into()];

@@ -84,5 +84,6 @@ pub(crate) fn net(folder: &Path, version: &str, body: &str, options: PoolOptions
             .outputs(["y"]),
         config,
         options,
+        observer: None,
     }
 }

@@ -70,7 +70,7 @@ impl Collector {
         })
     }
 
-    fn close<E: Error>(&mut self, depth: usize, length: usize) -> Result<(), E> {
+    pub(super) fn close<E: Error>(&mut self, depth: usize, length: usize) -> Result<(), E> {
         match self.lengths.get_mut(depth) {
             Some(known @ None) => *known = Some(length),
             Some(Some(known)) if *known == length => {}
@@ -84,8 +84,9 @@ impl Collector {
         Ok(())
     }
 
-    fn at<E: Error>(&mut self, depth: usize) -> Result<(), E> {
-        self.count += 1;
+    /// So many elements are at this depth.
+    pub(super) fn at<E: Error>(&mut self, depth: usize, count: usize) -> Result<(), E> {
+        self.count += count;
         match self.leaf {
             Some(leaf) if leaf == depth => Ok(()),
             None => {
@@ -112,7 +113,7 @@ impl Collector {
         clippy::cast_possible_truncation,
         reason = "rounding to the tensor's precision is meant; what becomes infinite is refused"
     )]
-    fn float<E: Error>(&mut self, value: f64) -> Result<(), E> {
+    pub(super) fn float<E: Error>(&mut self, value: f64) -> Result<(), E> {
         let finite = match self.datatype {
             Datatype::Fp32 => {
                 let single = value as f32;
@@ -162,13 +163,13 @@ impl Collector {
         }
     }
 
-    fn is_float(&self) -> bool {
+    pub(super) fn is_float(&self) -> bool {
         use Datatype::{Bf16, Fp16, Fp32, Fp64};
         matches!(self.datatype, Fp16 | Bf16 | Fp32 | Fp64)
     }
 
     /// Adds a whole number that fits a whole datatype.
-    fn whole(&mut self, value: i128) -> Option<()> {
+    pub(super) fn whole(&mut self, value: i128) -> Option<()> {
         let out = &mut self.dense;
         match self.datatype {
             Datatype::Uint8 => out.extend_from_slice(&u8::try_from(value).ok()?.to_le_bytes()),
@@ -256,27 +257,27 @@ impl<'de> Visitor<'de> for Item<'_> {
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<(), E> {
-        self.collector.at(self.depth)?;
+        self.collector.at(self.depth, 1)?;
         self.collector.bool(value)
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<(), E> {
-        self.collector.at(self.depth)?;
+        self.collector.at(self.depth, 1)?;
         self.collector.float(value)
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<(), E> {
-        self.collector.at(self.depth)?;
+        self.collector.at(self.depth, 1)?;
         self.collector.unsigned(value)
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<(), E> {
-        self.collector.at(self.depth)?;
+        self.collector.at(self.depth, 1)?;
         self.collector.signed(value)
     }
 
     fn visit_str<E: Error>(self, value: &str) -> Result<(), E> {
-        self.collector.at(self.depth)?;
+        self.collector.at(self.depth, 1)?;
         self.collector.text(value)
     }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::apart::{self, Apart};
 use super::data::{Collector, Level};
 use crate::{Datatype, Elements, Parameter, Parameters, element_count};
 
@@ -75,10 +76,13 @@ pub fn parse_request(json: &[u8]) -> Result<InferRequest, RequestError> {
     // Members that nobody reads are text too; and what is known to be text is read faster.
     let json = std::str::from_utf8(json)
         .map_err(|error| RequestError(format!("the request cannot be read: it is no UTF-8: {error}")))?;
+    if let Some(request) = Apart::new(json).and_then(|apart| of_parts(&apart)) {
+        return Ok(request);
+    }
     let unordered = Cell::new(false);
     let parsed = parse(
         json,
-        Whole {
+        Data::Within {
             datatypes: &[],
             unordered: &unordered,
         },
@@ -92,16 +96,27 @@ pub fn parse_request(json: &[u8]) -> Result<InferRequest, RequestError> {
         .iter()
         .map(|head| head.datatype.as_deref().and_then(Datatype::parse))
         .collect();
-    let seed = Whole {
+    let data = Data::Within {
         datatypes: &datatypes,
         unordered: &unordered,
     };
-    parse(json, seed).map_err(refused)
+    parse(json, data).map_err(refused)
 }
 
-fn parse<'a>(json: &'a str, seed: Whole<'a>) -> Result<InferRequest, serde_json::Error> {
+/// A request whose arrays were taken out; nothing if there is anything wrong with it.
+fn of_parts(apart: &Apart<'_>) -> Option<InferRequest> {
+    let read = Cell::new(0);
+    let data = Data::Apart {
+        arrays: &apart.arrays,
+        read: &read,
+    };
+    let request = parse(&apart.head, data).ok()?;
+    (read.get() == apart.arrays.len()).then_some(request)
+}
+
+fn parse(json: &str, data: Data<'_>) -> Result<InferRequest, serde_json::Error> {
     let mut deserializer = serde_json::Deserializer::from_str(json);
-    let request = seed.deserialize(&mut deserializer)?;
+    let request = Whole { data }.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok(request)
 }
@@ -193,12 +208,26 @@ fn once<'de, A: MapAccess<'de>, T>(
     Ok(())
 }
 
+/// Where the data of the inputs is.
+#[derive(Clone, Copy)]
+enum Data<'a> {
+    /// In the JSON.
+    Within {
+        /// Datatypes of the inputs, where they had to be found out first.
+        datatypes: &'a [Option<Datatype>],
+        /// Set when an input's data stands before its datatype.
+        unordered: &'a Cell<bool>,
+    },
+    /// In arrays that were taken out, of which so many were read.
+    Apart {
+        arrays: &'a [&'a str],
+        read: &'a Cell<usize>,
+    },
+}
+
 /// The request.
 struct Whole<'a> {
-    /// Datatypes of the inputs, where they had to be found out first.
-    datatypes: &'a [Option<Datatype>],
-    /// Set when an input's data stands before its datatype.
-    unordered: &'a Cell<bool>,
+    data: Data<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for Whole<'_> {
@@ -223,8 +252,8 @@ impl<'de> Visitor<'de> for Whole<'_> {
                 Member::Parameters => once(&mut map, "parameters", &mut parameters, Listed)?,
                 Member::Inputs => {
                     let seed = |index: usize| Input {
-                        known: self.datatypes.get(index).copied().flatten(),
-                        unordered: self.unordered,
+                        index,
+                        data: self.data,
                     };
                     once(&mut map, "inputs", &mut inputs, List { what: "inputs", seed })?;
                 }
@@ -311,8 +340,8 @@ impl<'de> Visitor<'de> for Listed {
 
 /// An input.
 struct Input<'a> {
-    known: Option<Datatype>,
-    unordered: &'a Cell<bool>,
+    index: usize,
+    data: Data<'a>,
 }
 
 impl<'de> DeserializeSeed<'de> for Input<'_> {
@@ -346,7 +375,7 @@ impl<'de> Visitor<'de> for Input<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<InputTensor, A::Error> {
         let (mut name, mut datatype, mut shape, mut parameters) = (None, None, None, None);
-        let mut collector: Option<Collector> = None;
+        let mut given = None;
         while let Some(member) = map.next_key::<Member>()? {
             match member {
                 Member::Name => once(&mut map, "name", &mut name, Name("'name'"))?,
@@ -356,22 +385,10 @@ impl<'de> Visitor<'de> for Input<'_> {
                     once(&mut map, "shape", &mut shape, List { what: "sizes", seed })?;
                 }
                 Member::Parameters => once(&mut map, "parameters", &mut parameters, Listed)?,
+                Member::Data if given.is_some() => return Err(A::Error::custom("'data' is given twice")),
                 Member::Data => {
-                    let Some(datatype) = datatype.or(self.known) else {
-                        self.unordered.set(true);
-                        map.next_value::<IgnoredAny>()?;
-                        continue;
-                    };
-                    if collector.is_some() {
-                        return Err(A::Error::custom("'data' is given twice"));
-                    }
                     let expected = shape.as_deref().and_then(|shape| element_count(shape).ok());
-                    let mut filling = Collector::new(datatype, expected);
-                    map.next_value_seed(Level {
-                        collector: &mut filling,
-                        depth: 0,
-                    })?;
-                    collector = Some(filling);
+                    given = self.given(&mut map, datatype, expected)?;
                 }
                 _ => drop(map.next_value::<IgnoredAny>()?),
             }
@@ -380,13 +397,7 @@ impl<'de> Visitor<'de> for Input<'_> {
         let name = name.ok_or_else(|| missing("name"))?;
         let datatype = datatype.ok_or_else(|| missing("datatype"))?;
         let shape = shape.ok_or_else(|| missing("shape"))?;
-        let source = source(
-            &name,
-            &shape,
-            collector,
-            &parameters.unwrap_or_default(),
-            self.unordered,
-        )?;
+        let source = self.source(&name, (datatype, &shape), given, &parameters.unwrap_or_default())?;
         Ok(InputTensor {
             name,
             datatype,
@@ -396,37 +407,85 @@ impl<'de> Visitor<'de> for Input<'_> {
     }
 }
 
-/// Where an input's elements are, from what was given.
-fn source<E: Error>(
-    name: &str,
-    shape: &[i64],
-    collector: Option<Collector>,
-    parameters: &Parameters,
-    unordered: &Cell<bool>,
-) -> Result<Source, E> {
-    let shown: String = name.chars().take(80).collect();
-    let wrong = |problem: &dyn fmt::Display| E::custom(format_args!("input '{shown}' {problem}"));
-    if parameters.contains_key("shared_memory_region") {
-        return Err(wrong(
-            &"asks for shared memory of the client, which is not offered; send the data",
-        ));
+/// The data of an input.
+enum Given<'a> {
+    Collected(Box<Collector>),
+    Array(&'a str),
+}
+
+impl<'a> Input<'a> {
+    /// The value of the member `data`; nothing if it is passed over, to be read the next time.
+    fn given<'de, A: MapAccess<'de>>(
+        &self,
+        map: &mut A,
+        datatype: Option<Datatype>,
+        expected: Option<usize>,
+    ) -> Result<Option<Given<'a>>, A::Error> {
+        match self.data {
+            Data::Apart { arrays, read } => {
+                let [at]: [usize; 1] = map.next_value()?;
+                let array = arrays.get(at).filter(|_| at == read.get());
+                read.set(at + 1);
+                let array =
+                    array.ok_or_else(|| A::Error::custom("an array is not where it was taken from"))?;
+                Ok(Some(Given::Array(array)))
+            }
+            Data::Within { datatypes, unordered } => {
+                let known = datatypes.get(self.index).copied().flatten();
+                let Some(datatype) = datatype.or(known) else {
+                    unordered.set(true);
+                    map.next_value::<IgnoredAny>()?;
+                    return Ok(None);
+                };
+                let mut collector = Collector::new(datatype, expected);
+                map.next_value_seed(Level {
+                    collector: &mut collector,
+                    depth: 0,
+                })?;
+                Ok(Some(Given::Collected(Box::new(collector))))
+            }
+        }
     }
-    let expected = element_count(shape).map_err(|error| wrong(&error))?;
-    let binary = parameters.get("binary_data_size");
-    match (collector, binary) {
-        (Some(collector), None) => {
-            let elements = collector.finish(shape, expected);
-            elements.map(Source::Json).map_err(|error| wrong(&error))
+
+    /// Where an input's elements are, from what was given.
+    fn source<E: Error>(
+        &self,
+        name: &str,
+        (datatype, shape): (Datatype, &[i64]),
+        given: Option<Given<'_>>,
+        parameters: &Parameters,
+    ) -> Result<Source, E> {
+        let shown: String = name.chars().take(80).collect();
+        let wrong = |problem: &dyn fmt::Display| E::custom(format_args!("input '{shown}' {problem}"));
+        if parameters.contains_key("shared_memory_region") {
+            return Err(wrong(
+                &"asks for shared memory of the client, which is not offered; send the data",
+            ));
         }
-        (None, Some(bytes)) => {
-            let bytes = bytes.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
-            let bytes = bytes.ok_or_else(|| wrong(&"has a binary_data_size that is no number of bytes"))?;
-            Ok(Source::Binary(bytes))
+        let expected = element_count(shape).map_err(|error| wrong(&error))?;
+        let binary = parameters.get("binary_data_size");
+        match (given, binary) {
+            (Some(Given::Collected(collector)), None) => {
+                let elements = collector.finish(shape, expected);
+                elements.map(Source::Json).map_err(|error| wrong(&error))
+            }
+            (Some(Given::Array(array)), None) => {
+                let elements = apart::elements(array, datatype, shape);
+                elements.map(Source::Json).ok_or_else(|| wrong(&"has other data"))
+            }
+            (None, Some(bytes)) => {
+                let bytes = bytes.as_u64().and_then(|bytes| usize::try_from(bytes).ok());
+                let bytes =
+                    bytes.ok_or_else(|| wrong(&"has a binary_data_size that is no number of bytes"))?;
+                Ok(Source::Binary(bytes))
+            }
+            (Some(_), Some(_)) => Err(wrong(&"has both data and binary_data_size")),
+            (None, None) => match self.data {
+                // The data was passed over and is read the next time.
+                Data::Within { unordered, .. } if unordered.get() => Ok(Source::Binary(0)),
+                _ => Err(wrong(&"has no data")),
+            },
         }
-        (Some(_), Some(_)) => Err(wrong(&"has both data and binary_data_size")),
-        // The data was passed over and is read the next time.
-        (None, None) if unordered.get() => Ok(Source::Binary(0)),
-        (None, None) => Err(wrong(&"has no data")),
     }
 }
 

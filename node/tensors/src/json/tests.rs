@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{Datatype, Elements, Parameter, Parameters};
+use crate::{Datatype, Elements, Parameter};
 
 fn request(inputs: Value) -> Result<InferRequest, RequestError> {
     parse_request(json!({ "inputs": inputs }).to_string().as_bytes())
@@ -184,12 +184,10 @@ fn what_is_no_request_is_refused_with_the_reason() {
 }
 
 fn written(datatype: Datatype, shape: &[i64], elements: &Elements) -> Result<Value, WriteError> {
-    let parameters = Parameters::new();
     let head = AnswerHead {
         model_name: "m\"",
         model_version: "1",
         id: "",
-        parameters: &parameters,
     };
     let output = OutputTensor {
         name: "y",
@@ -220,7 +218,97 @@ fn an_answer_is_json_and_numbers_without_a_form_are_null() {
     assert!(written(Datatype::Bytes, &[1], &bytes).is_err());
 }
 
+/// The elements of a request that is long enough to be taken apart.
+fn long(datatype: &str, shape: &Value, data: &str) -> Result<Elements, RequestError> {
+    let id = "x".repeat(600);
+    let body = format!(
+        r#"{{"id":"{id}","inputs":[{{"name":"x","data":{data},"shape":{shape},"datatype":"{datatype}"}}]}}"#
+    );
+    parse_request(body.as_bytes()).map(|mut request| match request.inputs.remove(0).source {
+        Source::Json(elements) => elements,
+        Source::Binary(_) => Elements::Texts(Vec::new()),
+    })
+}
+
+#[test]
+fn numbers_of_long_requests_are_rounded_as_the_decimal_says() {
+    for written in [
+        "0",
+        "-0",
+        "-0.0",
+        "1",
+        "0.1",
+        "-12.5e3",
+        "123456789.125",
+        "9007199254740993",
+        "1e22",
+        "1e23",
+        "12345678901234567890123",
+        "0.000000000000000000000000000001",
+        "2.2250738585072014e-308",
+        "5e-324",
+        "1.7976931348623157e308",
+        "0.30000000000000004",
+        "8.5e-05",
+        "1E+2",
+        "100000000",
+        "1234567.12345678",
+    ] {
+        let expected: f64 = written.parse().unwrap();
+        let read = long("FP64", &json!([1]), &format!("[ {written}\n]"));
+        assert_eq!(read, Ok(dense(&expected.to_le_bytes())), "{written}");
+    }
+    for (datatype, written, bytes) in [
+        ("INT8", "[-128,127,0]", vec![128, 127, 0]),
+        (
+            "UINT64",
+            "[18446744073709551615,0,1]",
+            [[255; 8], [0; 8], 1_u64.to_le_bytes()].concat(),
+        ),
+        ("UINT8", "[[1],[2],[3]]", vec![1, 2, 3]),
+    ] {
+        let shape = if written.starts_with("[[") {
+            json!([3, 1])
+        } else {
+            json!([3])
+        };
+        assert_eq!(long(datatype, &shape, written), Ok(dense(&bytes)), "{written}");
+    }
+}
+
+#[test]
+fn what_is_no_number_is_refused_in_long_requests_too() {
+    for data in [
+        "[01]", "[1.]", "[.5]", "[-]", "[+1]", "[1e]", "[1e999]", "[1,]", "[,1]", "[1 2]", "[[1],2]", "[1",
+        "1]", "[0x1]", "[1]]", "[]", "[null]", "[NaN]", "[1,1]", "[[[1]]]", "{}", "[{}]", "3",
+    ] {
+        assert!(long("FP32", &json!([1]), data).is_err(), "{data}");
+    }
+    for data in ["[1.0]", "[-0]", "[256]", "[-1]", "[1e0]"] {
+        assert!(long("UINT8", &json!([1]), data).is_err(), "{data}");
+    }
+    // An array elsewhere is not data, whatever it is called.
+    let long_id = "x".repeat(600);
+    let body = format!(
+        r#"{{"id":"{long_id}","data":[7],"inputs":[{{"name":"x","datatype":"UINT8","shape":[1],"d\u0061ta":[0]}}]}}"#
+    );
+    let read = parse_request(body.as_bytes()).unwrap();
+    assert_eq!(read.inputs[0].source, Source::Json(dense(&[0])));
+    assert!(parse_request(body.replace("[7]", "[7,]").as_bytes()).is_err());
+}
+
 proptest! {
+    #[test]
+    fn long_requests_are_read_as_short_ones(values in prop::collection::vec(any::<f64>(), 1..50), rows in 1..4_usize) {
+        let values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+        let rows: Vec<&[f64]> = values.chunks(values.len().div_ceil(rows).max(1)).collect();
+        let width = rows.first().map_or(0, |row| row.len());
+        prop_assume!(width > 0 && rows.iter().all(|row| row.len() == width));
+        let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        let read = long("FP64", &json!([rows.len(), width]), &json!(rows).to_string());
+        prop_assert_eq!(read, Ok(dense(&bytes)));
+    }
+
     #[test]
     fn what_is_written_is_read_back_to_the_bit(values in prop::collection::vec(prop::num::f32::NORMAL, 0..20)) {
         let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
@@ -232,6 +320,18 @@ proptest! {
 
     #[test]
     fn whatever_comes_is_an_error_or_a_request(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse_request(&bytes);
+        let long = [&[b' '; 600][..], &bytes].concat();
+        prop_assert_eq!(parse_request(&bytes).is_ok(), parse_request(&long).is_ok());
+    }
+
+    #[test]
+    fn what_is_written_by_hand_is_read_alike_in_long_and_short_requests(data in "[-+.0-9eE, \\[\\]]{0,12}") {
+        let body = format!(r#"{{"inputs":[{{"name":"x","shape":[2],"datatype":"INT16","data":[{data}]}}]}}"#);
+        let long = format!("{}{body}", " ".repeat(600));
+        let (short, long) = (parse_request(body.as_bytes()).ok(), parse_request(long.as_bytes()).ok());
+        prop_assert_eq!(&short, &long);
+        let body = body.replace("INT16", "FP32");
+        let long = format!("{}{body}", " ".repeat(600));
+        prop_assert_eq!(parse_request(body.as_bytes()).ok(), parse_request(long.as_bytes()).ok());
     }
 }

@@ -2,7 +2,7 @@
 
 use half::{bf16, f16};
 
-use crate::{Datatype, Elements, Parameters};
+use crate::{Datatype, Elements};
 
 /// The answer could not be written.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -27,8 +27,6 @@ pub struct AnswerHead<'a> {
     pub model_version: &'a str,
     /// The request's id; left out if empty.
     pub id: &'a str,
-    /// Parameters; left out if there are none.
-    pub parameters: &'a Parameters,
 }
 
 /// How an output's elements are sent.
@@ -66,10 +64,6 @@ pub fn write_answer(head: &AnswerHead<'_>, outputs: &[OutputTensor<'_>]) -> Resu
     if !head.id.is_empty() {
         out.extend_from_slice(b",\"id\":");
         text(&mut out, head.id);
-    }
-    if !head.parameters.is_empty() {
-        out.extend_from_slice(b",\"parameters\":");
-        value(&mut out, head.parameters);
     }
     out.extend_from_slice(b",\"outputs\":[");
     for (index, output) in outputs.iter().enumerate() {
@@ -179,12 +173,8 @@ fn list<T>(out: &mut Vec<u8>, items: &[T], mut write: impl FnMut(&mut Vec<u8>, &
     out.push(b']');
 }
 
+/// Writing a text to memory cannot fail.
 fn text(out: &mut Vec<u8>, text: &str) {
-    value(out, text);
-}
-
-/// Writing texts and parameters to memory cannot fail.
-fn value(out: &mut Vec<u8>, value: &(impl serde::Serialize + ?Sized)) {
-    let written = serde_json::to_writer(&mut *out, value);
-    debug_assert!(written.is_ok(), "texts and numbers have a JSON form");
+    let written = serde_json::to_writer(&mut *out, text);
+    debug_assert!(written.is_ok(), "a text has a JSON form");
 }
