@@ -126,7 +126,7 @@ pub(crate) enum Command {
     )]
     Bench(serving::Bench),
     /// Write down how a package's inputs and answers are distributed, so that drift can be told where it is served
-    #[command(after_help = "Example:\n  fieldmark reference ./digits-cnn --data digits.csv")]
+    #[command(after_help = "Example:\n  fieldmark reference ./digits-cnn --from digits.csv")]
     Reference(serving::Reference),
     /// Say what served predictions should have been, on a small page
     #[command(after_help = "Examples:\n  fieldmark label\n  fieldmark label --list --uncertain --json")]

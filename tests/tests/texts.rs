@@ -112,6 +112,12 @@ fn a_model_of_texts_is_scored_on_texts_and_on_what_becomes_of_them() -> Result<(
     let (model, data) = (folder.path().join("mood"), folder.path().join("talk.csv"));
     package(&model)?;
     texts(&data)?;
+    company.ask(&[
+        "reference",
+        &model.to_string_lossy(),
+        "--from",
+        &data.to_string_lossy(),
+    ])?;
     company.ask(&["publish", &model.to_string_lossy()])?;
     company.ask(&[
         "dataset",
@@ -135,5 +141,19 @@ fn a_model_of_texts_is_scored_on_texts_and_on_what_becomes_of_them() -> Result<(
     let answer = company.ask(&["infer", "mood", "--input", &lines.to_string_lossy()])?;
     let said = answer.pointer("/outputs/0/data");
     assert_eq!(said, Some(&serde_json::json!([0.0, 1.0, 2.0, 0.0])), "{answer}");
+
+    // Texts of another length than those of the reference, often enough to be no chance.
+    fs::write(&lines, "good\n".repeat(100))?;
+    company.ask(&["infer", "mood", "--input", &lines.to_string_lossy()])?;
+    let seen = company.ask(&["ps"])?;
+    let features = seen.pointer("/node/drift/0/features").and_then(Value::as_array);
+    let drifted = |name: &str| {
+        let of = features
+            .into_iter()
+            .flatten()
+            .find(|feature| feature["name"] == name);
+        of.map(|feature| feature["drifted"] == true)
+    };
+    assert_eq!(drifted("text.bytes"), Some(true), "{seen}");
     node.stop()
 }

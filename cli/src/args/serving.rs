@@ -101,7 +101,7 @@ pub(crate) struct Reference {
     pub(crate) dir: PathBuf,
     /// Data like that which the model was made for: CSV, Parquet, NPZ or an image folder, with labels
     #[arg(long, value_name = "FILE")]
-    pub(crate) data: PathBuf,
+    pub(crate) from: PathBuf,
     /// Most records that are used
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
     pub(crate) records: u64,

@@ -28,7 +28,7 @@ const CHUNK: usize = 128;
 
 /// `reference`
 pub(crate) fn reference(global: &Global, args: &Args, out: &Output) -> anyhow::Result<()> {
-    let (folder, data) = (super::absolute(&args.dir)?, super::absolute(&args.data)?);
+    let (folder, data) = (super::absolute(&args.dir)?, super::absolute(&args.from)?);
     let most = usize::try_from(args.records).unwrap_or(usize::MAX);
     let spinner = out.spinner("reading the data and running the model");
     let records: Vec<Record> = fieldmark_node_data::records(&data)?

@@ -61,6 +61,13 @@ pub(crate) fn rows(options: &Options) -> Result<Vec<Row>> {
             "goal",
         ));
         rows.push(Row::new(
+            "json/overhead-beyond-bare-p50",
+            (p50 - bare) * 1e3 - forward_us,
+            "us",
+            150.0,
+            "goal, without what HTTP costs by itself",
+        ));
+        rows.push(Row::new(
             "json/1-connection-p50-over-forward",
             p50 * 1e3,
             "us",
