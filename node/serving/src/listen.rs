@@ -20,8 +20,9 @@ use tower::ServiceExt as _;
 
 use crate::ServerOptions;
 
-/// Most bytes read at once from an HTTP/1.1 connection; a head must fit.
-const BUFFER_BYTES: usize = 512 * 1024;
+/// Most bytes read at once from an HTTP/1.1 connection; a head must fit. Small enough for the allocator to keep for the
+/// next read, and for the processor's cache.
+const BUFFER_BYTES: usize = 64 * 1024;
 /// Most bytes of the header fields of a request over HTTP/2.
 const HEADER_LIST_BYTES_MAX: u32 = 64 * 1024;
 /// What an HTTP/2 client sends first.

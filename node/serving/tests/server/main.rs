@@ -10,8 +10,10 @@ mod models;
 use axum::body::{Body, to_bytes};
 use axum::http::{HeaderMap, Request};
 use axum::{Router, response::Response};
-use fieldmark_serving::{PoolOptions, Repository, ServerOptions, rest};
+use fieldmark_serving::{Observer, PoolOptions, Repository, ServerOptions, Tensor, rest};
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use tempfile::TempDir;
 use tower::ServiceExt as _;
 
@@ -239,6 +241,39 @@ async fn a_model_that_is_not_what_it_declares_is_not_served() {
     assert!(failure.message.contains("its manifest says INT64"), "{failure}");
     assert!(!repository.is_ready());
     assert_eq!(repository.index()[0].state, "UNAVAILABLE");
+}
+
+/// Counts the records answered.
+#[derive(Debug, Default)]
+struct Counter(AtomicI64);
+
+impl Observer for Counter {
+    fn answered(&self, inputs: &[Tensor], outputs: &[Tensor]) {
+        assert_eq!(inputs[0].shape, outputs[0].shape);
+        self.0.fetch_add(outputs[0].shape[0], Ordering::Relaxed);
+    }
+
+    fn notes(&self) -> Value {
+        json!({ "records": self.0.load(Ordering::Relaxed) })
+    }
+}
+
+#[tokio::test]
+async fn an_observer_sees_what_its_version_answers_and_goes_with_it() {
+    let server = Server::with(models::SQUARE, PoolOptions::default()).await;
+    let counter = Arc::new(Counter::default());
+    let mut watched = models::net(server.folder.path(), "2", models::SQUARE, PoolOptions::default());
+    watched.observer = Some(Arc::clone(&counter) as _);
+    server.infer(&[[1.0, 2.0]]).await;
+    server.repository.swap(watched).await.unwrap();
+    server.infer(&[[1.0, 2.0], [3.0, 4.0]]).await;
+    server.infer(&[[1.0, 2.0]]).await;
+    let seen = server.show("/fieldmark/ps").await;
+    let versions = seen["versions"].as_array().unwrap();
+    let second = versions.iter().find(|version| version["version"] == "2").unwrap();
+    assert_eq!(second["observed"], json!({ "records": 3 }));
+    server.repository.unload("net").await.unwrap();
+    assert_eq!(Arc::strong_count(&counter), 1, "the version's observer is kept");
 }
 
 #[tokio::test]
