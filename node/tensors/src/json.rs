@@ -11,13 +11,12 @@
 
 mod apart;
 mod data;
+mod members;
 mod request;
 #[cfg(test)]
 mod tests;
 mod write;
 
-pub use request::{
-    InferRequest, InputTensor, NAME_BYTES_MAX, PARAMETERS_MAX, RequestError, RequestedOutput, Source,
-    TENSORS_MAX, parse_request,
-};
+pub use members::{NAME_BYTES_MAX, PARAMETERS_MAX, TENSORS_MAX};
+pub use request::{InferRequest, InputTensor, RequestError, RequestedOutput, Source, parse_request};
 pub use write::{AnswerHead, Form, OutputTensor, WriteError, write_answer};
