@@ -14,8 +14,8 @@ use fieldmark_protocol::machine::{Batch, Column, Store};
 use fieldmark_protocol::task::CONTRIBUTOR_ROLE;
 use fieldmark_protocol::{Kind, PublicKey, Record, RecordId, SecretKey};
 
-use crate::cast::{HostId, Part, Role};
 use crate::host::EPOCH_MS;
+use crate::part::{HostId, Part, Role};
 use crate::scenario::{EligibilityPlan, Scenario};
 use crate::script::release;
 

@@ -20,9 +20,9 @@ use fieldmark_protocol::task::Task;
 use fieldmark_protocol::{RecordId, ReportId, decode, wire};
 use prost::Message;
 
-use crate::cast::Part;
 use crate::disk::Disk;
 use crate::draws::Draws;
+use crate::part::Part;
 use crate::scenario::Deed;
 
 pub(crate) use craft::accomplices;

@@ -21,7 +21,7 @@ use fieldmark_protocol::task::Task;
 use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_protocol::{PublicKey, ReportId};
 
-use crate::cast::{HostId, Part, Role};
+use crate::part::{HostId, Part, Role};
 use crate::ports::Truth;
 use crate::scenario::{Deed, Expect};
 use crate::script::Posed;

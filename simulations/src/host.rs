@@ -13,9 +13,9 @@ use fieldmark_protocol::PublicKey;
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{StoreError, Topic};
 
-use crate::cast::Part;
 use crate::disk::{Control, Disk};
 use crate::network::LinkId;
+use crate::part::Part;
 
 /// Virtual time 0, in milliseconds since 1970.
 pub(crate) const EPOCH_MS: u64 = 1_700_000_000_000;

@@ -16,7 +16,7 @@
 //! | module | owns |
 //! | --- | --- |
 //! | [`scenario`] | the file, its defaults and bounds |
-//! | `cast`, `script` | who takes part, and what users do |
+//! | `part`, `cast`, `script` | what a part is, who takes part, and what users do |
 //! | `world` | the loop; `queue`, `network`, `host`, `disk`, `ports` are its parts |
 //! | `acquaintance` | networks that know each other from the start |
 //! | `equivocator`, `adversaries` | who does not follow the protocol |
@@ -43,6 +43,7 @@ mod journal;
 mod many;
 mod network;
 mod parallel;
+mod part;
 mod ports;
 mod queue;
 mod report;

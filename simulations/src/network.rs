@@ -6,8 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::cast::{HostId, Part, Role};
 use crate::draws::Draws;
+use crate::part::{HostId, Part, Role};
 use crate::scenario::{self, Scenario};
 
 /// Names a connection; a new one between the same hosts has another id.

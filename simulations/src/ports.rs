@@ -16,8 +16,8 @@ use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::task::{Extra, Statistic};
 use fieldmark_protocol::{PublicKey, ReportId};
 
-use crate::cast::{HostId, Part, Role};
 use crate::draws::Draws;
+use crate::part::{HostId, Part, Role};
 use crate::scenario::{ChallengePlan, Scenario};
 
 /// One draw of an aggregator's noise.

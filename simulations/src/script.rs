@@ -10,8 +10,7 @@ use fieldmark_fl::budget::RecordSketch;
 use fieldmark_fl::privacy::{Delta, Epsilon, PrivacyError, calibrate};
 use fieldmark_fl::schema::Schema;
 use fieldmark_ledger::{catalogue, identity, tasks};
-use fieldmark_node_core::budgets::SourceBudget;
-use fieldmark_node_core::io::{Command, CommandError, CommandId, Reply};
+use fieldmark_node_core::io::{Command, CommandError, CommandId, Reply, SourceBudget};
 use fieldmark_node_core::params::schema_params;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::challenge::{Challenge, Slice};
@@ -20,10 +19,10 @@ use fieldmark_protocol::machine::StoreError;
 use fieldmark_protocol::release::{Artifact, Release, TensorSpec};
 use fieldmark_protocol::task::{Aggregator, Eligibility, Privacy, SKEW_MS, Statistics, Task};
 
-use crate::cast::{HostId, Part, Role};
 use crate::draws::Draws;
 use crate::equivocator;
 use crate::host::Host;
+use crate::part::{HostId, Part, Role};
 use crate::ports::{self, Ports};
 use crate::scenario::{ChallengePlan, EligibilityPlan, Scenario};
 

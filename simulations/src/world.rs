@@ -20,7 +20,7 @@ use fieldmark_protocol::{PublicKey, ReportId};
 
 use crate::acquaintance::Acquaintance;
 use crate::adversaries::{self, Adversary};
-use crate::cast::{self, HostId, Role};
+use crate::cast;
 use crate::checkers::Evidence;
 use crate::disk::Disk;
 use crate::draws::Draws;
@@ -28,6 +28,7 @@ use crate::equivocator;
 use crate::host::Host;
 use crate::journal::Journal;
 use crate::network::{LinkId, Network};
+use crate::part::{HostId, Part, Role};
 use crate::ports::Ports;
 use crate::queue::Queue;
 use crate::scenario::{Fault, Scenario, When};
@@ -161,7 +162,7 @@ impl World {
             .acquainted
             .then(|| Acquaintance::of(scenario, &parts, &adversaries::accomplices()));
         let mut draws = Draws::of(seed, "world");
-        let mut host = |part: &cast::Part| {
+        let mut host = |part: &Part| {
             let skew = draws.within(scenario.network.skew_ms);
             let disk = known
                 .as_ref()

@@ -26,13 +26,11 @@ mod rocksdb;
 mod tools;
 mod torch;
 
-pub(crate) use configuration::ENVIRONMENT;
-
 /// What `cargo xtask setup` is asked for.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Options {
-    /// Keep the CUDA libraries of libtorch and ONNX Runtime, which runners load on a machine with a GPU (0.9 GB
-    /// more)
+    /// Keep the CUDA libraries of libtorch and ONNX Runtime, which runners load on a machine with a GPU, and
+    /// fetch NVIDIA's own (4 GB more)
     #[arg(long)]
     gpu: bool,
 }

@@ -13,10 +13,20 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Message, Metadata, MetadataCommand};
 
 use crate::process;
-use crate::setup::ENVIRONMENT;
 
 /// Flags of every build and test, so that nothing compiles twice.
 pub(crate) const BUILD_FLAGS: &[&str] = &["--workspace", "--all-targets"];
+
+/// The variables that builds find their libraries by; setup writes them into `.cargo/local.toml`.
+pub(crate) const ENVIRONMENT: [&str; 7] = [
+    "LIBTORCH",
+    "LIBTORCH_BYPASS_VERSION_CHECK",
+    "FIELDMARK_ONNXRUNTIME",
+    "LIBCLANG_PATH",
+    "BINDGEN_EXTRA_CLANG_ARGS",
+    "ROCKSDB_LIB_DIR",
+    "ROCKSDB_STATIC",
+];
 
 /// The folder that holds the workspace's `Cargo.toml`.
 #[derive(Debug)]

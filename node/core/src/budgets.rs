@@ -8,53 +8,38 @@
 //! Nothing here knows the time, so clocks that jump change nothing. A budget written by a newer
 //! program ends the node with an error that says so; nothing is spent then.
 
-use fieldmark_fl::budget::{Accounting, BudgetError, ChargeId, ChargeState, DecodeError, Filter, Order};
+use fieldmark_fl::budget::{Accounting, BudgetError, ChargeId, DecodeError, Filter, Order};
 use fieldmark_fl::privacy::{Delta, EPSILON_MAX, Epsilon, Relation, Rho};
 use fieldmark_protocol::id::ContentHash;
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
-use serde::Serialize;
 
 use crate::context::Context;
-use crate::datasets::datasets;
-use crate::io::{CommandError, Reply};
+use crate::io::{CommandError, Reply, SourceBudget};
 
 /// Key of the organisation's promise: names of sources start with a letter or digit.
 const ORGANISATION: &[u8] = b"\0organisation";
 
-/// The promise of a new data source's budget. It is checked when the source is made.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct SourceBudget {
-    /// ε, above 0 and at most 100.
-    pub epsilon: f64,
-    /// δ, above 0 and below 1.
-    pub delta: f64,
-    /// The Rényi order that losses are added up at, above 1 and at most 10⁶; `None` for zCDP, which holds at
-    /// every order. It is fixed when the source is made.
-    pub order: Option<f64>,
+/// How a new source's losses are added up.
+fn accounting(budget: &SourceBudget) -> Result<Accounting, CommandError> {
+    let order = budget.order.map(Order::new).transpose();
+    let order = order.map_err(|error| CommandError::new("invalid", error.to_string()))?;
+    Ok(order.map_or(Accounting::Zcdp, Accounting::Renyi))
 }
 
-impl SourceBudget {
-    fn accounting(&self) -> Result<Accounting, CommandError> {
-        let order = self.order.map(Order::new).transpose();
-        let order = order.map_err(|error| CommandError::new("invalid", error.to_string()))?;
-        Ok(order.map_or(Accounting::Zcdp, Accounting::Renyi))
-    }
-
-    /// The filter of a new source.
-    fn filter(&self) -> Result<Filter, CommandError> {
-        let invalid = |error: String| CommandError::new("invalid", error);
-        let accounting = self.accounting()?;
-        let epsilon = Epsilon::new(self.epsilon).map_err(|e| invalid(e.to_string()))?;
-        let delta = Delta::new(self.delta).map_err(|e| invalid(e.to_string()))?;
-        let relation = Relation::AddOrRemoveOneRecord;
-        Filter::with_accounting(relation, accounting, epsilon, delta).map_err(|error| match accounting {
-            Accounting::Renyi(order) => invalid(format!(
-                "order {order} leaves nothing of epsilon {} at delta {:e}: choose a higher order, or none",
-                self.epsilon, self.delta
-            )),
-            _ => invalid(error.to_string()),
-        })
-    }
+/// The filter of a new source.
+fn fresh(budget: &SourceBudget) -> Result<Filter, CommandError> {
+    let invalid = |error: String| CommandError::new("invalid", error);
+    let accounting = accounting(budget)?;
+    let epsilon = Epsilon::new(budget.epsilon).map_err(|e| invalid(e.to_string()))?;
+    let delta = Delta::new(budget.delta).map_err(|e| invalid(e.to_string()))?;
+    let relation = Relation::AddOrRemoveOneRecord;
+    Filter::with_accounting(relation, accounting, epsilon, delta).map_err(|error| match accounting {
+        Accounting::Renyi(order) => invalid(format!(
+            "order {order} leaves nothing of epsilon {} at delta {:e}: choose a higher order, or none",
+            budget.epsilon, budget.delta
+        )),
+        _ => invalid(error.to_string()),
+    })
 }
 
 /// The filter that a source has or gets, and whether it is there already.
@@ -63,7 +48,7 @@ pub(crate) fn of_source(
     source: &str,
     budget: &SourceBudget,
 ) -> Result<Result<(Filter, bool), CommandError>, StoreError> {
-    let accounting = match budget.accounting() {
+    let accounting = match accounting(budget) {
         Ok(accounting) => accounting,
         Err(error) => return Ok(Err(error)),
     };
@@ -82,94 +67,13 @@ pub(crate) fn of_source(
                        leave --order away";
         return Ok(Err(CommandError::new("conflict", message)));
     }
-    Ok(budget.filter().map(|fresh| (fresh, false)))
-}
-
-/// What a budget has spent and may spend. Sums are in ρ, which adds up; ε does not.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct BudgetView {
-    /// The data source; empty for the organisation's budget.
-    pub source: String,
-    /// Datasets drawn from it.
-    pub datasets: Vec<String>,
-    /// ε spent so far by the odometer, reserved charges included: holds whenever it is read.
-    pub epsilon_spent: f64,
-    /// ε that the filter promises never to exceed.
-    pub epsilon_limit: f64,
-    /// δ of both.
-    pub delta: f64,
-    /// How it is accounted.
-    pub accounting: String,
-    /// Charges that were not refunded.
-    pub charges: usize,
-    /// ρ it may spend in all.
-    pub rho_limit: f64,
-    /// ρ set aside for batches that have not ended.
-    pub rho_reserved: f64,
-    /// ρ of batches that were released.
-    pub rho_committed: f64,
-    /// ρ given back.
-    pub rho_refunded: f64,
-    /// ρ that can still be spent.
-    pub rho_remaining: f64,
-}
-
-impl BudgetView {
-    fn of(source: String, datasets: Vec<String>, filter: &Filter) -> Self {
-        let total = |state| filter.total(state).value();
-        Self {
-            source,
-            datasets,
-            epsilon_spent: filter.odometer(),
-            epsilon_limit: filter.epsilon().value(),
-            delta: filter.delta().value(),
-            accounting: format!("filter {}, {}", filter.accounting(), filter.relation()),
-            charges: filter
-                .charges()
-                .filter(|(_, charge)| charge.state != ChargeState::Refunded)
-                .count(),
-            rho_limit: filter.limit().value(),
-            rho_reserved: total(ChargeState::Reserved),
-            rho_committed: total(ChargeState::Committed),
-            rho_refunded: total(ChargeState::Refunded),
-            rho_remaining: filter.remaining().value(),
-        }
-    }
-}
-
-/// The budgets, by source.
-///
-/// # Errors
-/// [`StoreError`] when the store fails, is damaged, or was written by a newer program.
-pub fn budgets(store: &dyn Read) -> Result<Vec<BudgetView>, StoreError> {
-    let datasets = datasets(store)?;
-    let view = |(source, filter): (String, Filter)| {
-        let of = datasets.iter().filter(|d| d.source == source);
-        let names = of.map(|d| d.name.clone()).collect();
-        BudgetView::of(source, names, &filter)
-    };
-    Ok(filters(store)?.into_iter().map(view).collect())
-}
-
-/// The organisation's budget, if its owner set one.
-///
-/// # Errors
-/// As [`budgets`].
-pub fn organisation_budget(store: &dyn Read) -> Result<Option<BudgetView>, StoreError> {
-    let Some(promise) = organisation_promise(store)? else {
-        return Ok(None);
-    };
-    let names = datasets(store)?.into_iter().map(|d| d.name).collect();
-    let whole = over_sources(&promise, &filters(store)?);
-    // It was checked at every charge; should it not fit all the same, the promise alone is shown.
-    let whole = whole.unwrap_or(promise);
-    Ok(Some(BudgetView::of(String::new(), names, &whole)))
+    Ok(fresh(budget).map(|filter| (filter, false)))
 }
 
 /// The filter of a data source.
 ///
 /// # Errors
-/// As [`budgets`].
+/// [`StoreError`] when the store fails, is damaged, or was written by a newer program.
 pub fn filter(store: &dyn Read, source: &str) -> Result<Option<Filter>, StoreError> {
     read(store, source.as_bytes())
 }
@@ -258,7 +162,7 @@ pub(crate) fn set_organisation_limit(
 }
 
 /// The filters of all data sources, by name.
-fn filters(store: &dyn Read) -> Result<Vec<(String, Filter)>, StoreError> {
+pub(crate) fn filters(store: &dyn Read) -> Result<Vec<(String, Filter)>, StoreError> {
     let mut filters = Vec::new();
     for (key, value) in store.scan_all(Column::Budgets, &[])? {
         if key != ORGANISATION {
@@ -270,11 +174,11 @@ fn filters(store: &dyn Read) -> Result<Vec<(String, Filter)>, StoreError> {
 }
 
 /// The organisation's promise, as a filter without charges.
-fn organisation_promise(store: &dyn Read) -> Result<Option<Filter>, StoreError> {
+pub(crate) fn organisation_promise(store: &dyn Read) -> Result<Option<Filter>, StoreError> {
     read(store, ORGANISATION)
 }
 
-fn over_sources(promise: &Filter, sources: &[(String, Filter)]) -> Result<Filter, BudgetError> {
+pub(crate) fn over_sources(promise: &Filter, sources: &[(String, Filter)]) -> Result<Filter, BudgetError> {
     let sources = sources.iter().map(|(name, filter)| (name.as_str(), filter));
     promise.over(sources, organisation_charge)
 }

@@ -10,9 +10,9 @@ use fieldmark_fl::budget::{DecodeError, RecordSketch};
 use fieldmark_protocol::machine::{Batch, Column, Read, StoreError};
 use fieldmark_protocol::text;
 
-use crate::budgets::{self, SourceBudget};
+use crate::budgets;
 use crate::context::Context;
-use crate::io::{CommandError, Dataset, Reply};
+use crate::io::{CommandError, Dataset, Reply, SourceBudget};
 
 /// Share of the smaller of two sources from which on they count as one: shared records would lose the sum
 /// of both budgets. Below it, two sources may have a record in common by chance, such as an empty one.

@@ -22,10 +22,9 @@ use fieldmark_protocol::{PublicKey, RecordId, ServedId};
 use serde::{Deserialize, Serialize};
 
 use crate::blobs::Blobs;
-use crate::budgets::SourceBudget;
 use crate::context::Context;
 use crate::contributor::Contributor;
-use crate::io::{CommandError, Dataset, Event, Reply};
+use crate::io::{CommandError, Dataset, Event, Reply, SourceBudget};
 use crate::served::draw::Rate;
 use crate::served::{self, view};
 use crate::{author, datasets};

@@ -16,7 +16,6 @@ use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_protocol::{PublicKey, RecordId, ReportId, ServedId};
 use serde::{Deserialize, Serialize};
 
-use crate::budgets::SourceBudget;
 use crate::compute::{Job, JobResult};
 use crate::news::item::News;
 use crate::served::prediction::{Answer, Prediction};
@@ -353,6 +352,18 @@ impl CommandError {
             message: message.into(),
         }
     }
+}
+
+/// The promise of a new data source's budget. It is checked when the source is made.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SourceBudget {
+    /// ε, above 0 and at most 100.
+    pub epsilon: f64,
+    /// δ, above 0 and below 1.
+    pub delta: f64,
+    /// The Rényi order that losses are added up at, above 1 and at most 10⁶; `None` for zCDP, which holds at
+    /// every order. It is fixed when the source is made.
+    pub order: Option<f64>,
 }
 
 /// A dataset as the node knows it. The data stays where it is.

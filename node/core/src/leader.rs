@@ -11,6 +11,7 @@ mod inbox;
 mod keys;
 mod led;
 mod verify;
+mod verifying;
 
 use std::collections::BTreeMap;
 

@@ -30,6 +30,7 @@ pub mod reveal;
 pub mod rpc;
 pub mod seat;
 pub mod served;
+pub mod spending;
 pub mod subscriptions;
 pub mod sync;
 

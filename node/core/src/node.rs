@@ -13,13 +13,14 @@ use rand_core::SeedableRng;
 use crate::addresses;
 use crate::author;
 use crate::blobs::Blobs;
-use crate::budgets::SourceBudget;
 use crate::compute::JobResult;
 use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
 use crate::feedback::Feedback;
 use crate::helper::Helper;
-use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId, Verdict};
+use crate::io::{
+    Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId, SourceBudget, Verdict,
+};
 use crate::issues;
 use crate::leader::Leader;
 use crate::limits::Traffic;

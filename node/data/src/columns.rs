@@ -9,13 +9,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crate::error::{DataError, Place, shortened};
+use crate::limits::FEATURES_MAX;
 use crate::options::ReadOptions;
-use crate::row::{NoFeature, Row, feature_of_number, feature_of_text};
-use crate::scan::FEATURES_MAX;
+use crate::row::{CLEAN, NoFeature, Row, feature_of_number, feature_of_text};
 use crate::source::{Preference, Target, TargetKind, View};
 
-/// The slice of rows of a table without slices.
-pub(crate) const CLEAN: &str = "clean";
 /// Columns that an error lists.
 const LISTED_MAX: usize = 12;
 /// Most attributes.

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 use csv::{ErrorKind, Reader, ReaderBuilder, StringRecord};
 
 use crate::columns::{Cell, Columns};
-use crate::error::{DataError, Place};
-use crate::file::Rows;
+use crate::error::{DataError, Place, io_error};
 use crate::options::ReadOptions;
 use crate::row::Row;
+use crate::rows::Rows;
 
 /// Most bytes of a row; a quote that is never closed would otherwise read the whole file as one value.
 const ROW_BYTES_MAX: usize = 64 << 20;
@@ -114,14 +114,6 @@ pub(crate) fn csv_error(path: &Path, error: &csv::Error) -> DataError {
             place,
             detail: error.to_string(),
         },
-    }
-}
-
-pub(crate) fn io_error(path: &Path, step: &'static str, source: io::Error) -> DataError {
-    DataError::Io {
-        path: path.to_owned(),
-        step,
-        source,
     }
 }
 

@@ -10,13 +10,12 @@ use std::path::{Path, PathBuf};
 use fieldmark_fl::corrupt::{self, Corruption, Frame, RecordKey};
 use fieldmark_protocol::text;
 
-use crate::columns::CLEAN;
 use crate::error::DataError;
 use crate::options::{RULES_MAX, ReadOptions};
 use crate::predicate::Predicate;
-use crate::row::Row;
-use crate::scan::Summary;
+use crate::row::{CLEAN, Row};
 use crate::source::{Source, View};
+use crate::summary::Summary;
 
 /// The conditions of a dataset, parsed.
 #[derive(Debug)]

@@ -24,6 +24,15 @@ impl fmt::Display for Place {
     }
 }
 
+/// What the system said of a step with a file.
+pub(crate) fn io_error(path: &Path, step: &'static str, source: std::io::Error) -> DataError {
+    DataError::Io {
+        path: path.to_owned(),
+        step,
+        source,
+    }
+}
+
 /// A dataset file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

@@ -3,83 +3,25 @@
 //! Rows of a record that follow one another, as in most files, are read as a stream. Where they do not,
 //! the rows wait in an unlinked temporary file; memory holds neither the rows nor the ids.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufReader, BufWriter, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::columns::Columns;
-use crate::csv_file::{CsvRows, io_error};
 use crate::derive::Derive;
-use crate::error::DataError;
-use crate::images::ImageRows;
-use crate::npz::NpzRows;
+use crate::error::{DataError, io_error};
+use crate::format;
 use crate::options::ReadOptions;
-use crate::parquet_file::ParquetRows;
 use crate::row::Row;
-use crate::scan::{Scanned, Summary, scan};
+use crate::rows::Rows;
+use crate::scan::{Scanned, scan};
 use crate::source::Source;
 use crate::spool;
-
-/// The rows of a dataset, one after the other.
-pub(crate) trait Rows {
-    /// The next row; `None` at the end. After an error that [`DataError::is_of_row`] more rows may follow.
-    fn next_row(&mut self) -> Option<Result<Row, DataError>>;
-    /// What the columns mean.
-    fn columns(&self) -> &Columns;
-    /// Missing cells by column, so far.
-    fn missing(&self) -> &[u64];
-    /// BLAKE3 of the content in hex; asked for after the last row.
-    fn version(&mut self) -> Result<String, DataError>;
-    /// Width, height and channels of the images, once one was read.
-    fn image(&self) -> Option<[usize; 3]> {
-        None
-    }
-}
-
-fn rows(path: &Path, options: &ReadOptions) -> Result<Box<dyn Rows>, DataError> {
-    if path.is_dir() {
-        return Ok(Box::new(ImageRows::open(path, options)?));
-    }
-    let extension = path.extension().map(|e| e.to_ascii_lowercase());
-    match extension.as_deref().and_then(|e| e.to_str()) {
-        Some("csv") => Ok(Box::new(CsvRows::open(path, options, None)?)),
-        Some("npz") => Ok(Box::new(NpzRows::open(path, options)?)),
-        Some("parquet") => Ok(Box::new(ParquetRows::open(path, options)?)),
-        _ => Err(DataError::Format {
-            path: path.to_owned(),
-        }),
-    }
-}
+use crate::summary::Summary;
 
 /// Reads a dataset once, to its end whatever is wrong with its rows.
 pub(crate) fn examine(path: &Path, options: &ReadOptions) -> Result<Scanned, DataError> {
-    scan(path, &mut *rows(path, options)?, options)
-}
-
-/// Some rows by their numbers; reads until the last of them.
-pub(crate) fn rows_at(
-    path: &Path,
-    options: &ReadOptions,
-    wanted: &BTreeSet<u64>,
-) -> Result<BTreeMap<u64, Row>, DataError> {
-    let mut from = rows(path, options)?;
-    let (mut found, mut number) = (BTreeMap::new(), 0);
-    while found.len() < wanted.len() {
-        match from.next_row() {
-            Some(Ok(row)) => {
-                if wanted.contains(&number) {
-                    found.insert(number, row);
-                }
-                number += 1;
-            }
-            Some(Err(error)) if error.is_of_row() => {}
-            Some(Err(error)) => return Err(error),
-            None => break,
-        }
-    }
-    Ok(found)
+    scan(path, &mut *format::open(path, options)?, options)
 }
 
 /// A dataset that was read once and found in order.
@@ -142,7 +84,7 @@ impl DatasetFile {
     /// # Errors
     /// As [`crate::open`], when the dataset can no longer be read.
     pub fn attributes(&self) -> Result<Vec<String>, DataError> {
-        let rows = rows(&self.path, &self.options)?;
+        let rows = format::open(&self.path, &self.options)?;
         let names = rows.columns().attributes.iter().map(|(_, name)| name.clone());
         Ok(names.collect())
     }
@@ -165,7 +107,7 @@ impl DatasetFile {
     }
 
     fn start(self, secret: Option<&[u8; 32]>) -> Result<Records, DataError> {
-        let rows = rows(&self.path, &self.options)?;
+        let rows = format::open(&self.path, &self.options)?;
         let summary = &self.scanned.summary;
         let names = rows.columns().attributes.iter().map(|(_, name)| name.clone());
         let derive = Derive::new(&self.path, &self.options, summary, names.collect(), secret)?;

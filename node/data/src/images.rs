@@ -14,17 +14,19 @@ use image::imageops::{self, FilterType};
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 
 use crate::columns::{Cell, Columns};
-use crate::csv_file::{CsvRows, io_error};
-use crate::error::{DataError, Place, shortened};
-use crate::file::Rows;
+use crate::csv_file::CsvRows;
+use crate::error::{DataError, Place, io_error, shortened};
 use crate::options::{ImageShape, Range, ReadOptions};
 use crate::row::Row;
+use crate::rows::Rows;
 use crate::source::View;
 
 /// Most bytes of an image as stored.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 /// Longest side of an image as stored, in pixels.
 const SIDE_MAX: u32 = 16_384;
+/// Longest side that an image is scaled to, in pixels.
+const SCALED_SIDE_MAX: usize = 4096;
 /// Most memory for decoding an image.
 const DECODED_BYTES_MAX: u64 = 256 << 20;
 /// Most images of one label.
@@ -73,7 +75,7 @@ impl ImageRows {
         if width
             .into_iter()
             .chain(height)
-            .any(|side| !(1..=4096).contains(&side))
+            .any(|side| !(1..=SCALED_SIDE_MAX).contains(&side))
         {
             return Err(DataError::options(
                 folder,
@@ -341,6 +343,11 @@ impl Shape {
 /// [`DataError`] naming the file and what is wrong with it.
 pub fn picture(path: &Path, shape: ImageShape, range: Range) -> Result<Picture, DataError> {
     let (width, height) = (shape.width, shape.height);
+    let mut sides = width.into_iter().chain(height);
+    if sides.any(|side| !(1..=SCALED_SIDE_MAX).contains(&side)) {
+        let detail = format!("no image is scaled to a side that is not 1 to {SCALED_SIDE_MAX} pixels");
+        return Err(bad(path, detail, "give the model numbers in place of a picture"));
+    }
     let resize = width.is_some() && height.is_some();
     let mut shape = Shape {
         width,

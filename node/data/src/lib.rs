@@ -27,7 +27,9 @@ mod csv_file;
 mod derive;
 mod error;
 mod file;
+mod format;
 mod images;
+mod limits;
 mod matrix;
 mod npy;
 mod npz;
@@ -36,21 +38,24 @@ mod parquet_file;
 pub mod predicate;
 mod profile;
 mod row;
+mod rows;
 mod scan;
 mod sort;
 mod source;
 mod spool;
+mod summary;
 pub mod views;
 
 pub use error::{DataError, Place};
 pub use file::{DatasetFile, Records};
 pub use images::{Picture, picture};
+pub use limits::{FEATURES_MAX, GROUPS_MAX, LABELS_MAX, ROWS_MAX};
 pub use matrix::{Matrix, matrix};
 pub use npy::holds_pickle;
 pub use options::{CorruptionRule, ImageShape, RULES_MAX, Range, ReadOptions, SliceRule};
 pub use profile::{ColumnProfile, Profile, Spread};
-pub use scan::{FEATURES_MAX, GROUPS_MAX, LABELS_MAX, ROWS_MAX, Summary};
 pub use source::{Preference, Source, Target, TargetKind, View};
+pub use summary::Summary;
 
 use std::path::Path;
 

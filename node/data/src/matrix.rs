@@ -6,8 +6,8 @@ use std::path::Path;
 
 use csv::{ReaderBuilder, StringRecord};
 
-use crate::csv_file::{csv_error, io_error};
-use crate::error::{DataError, Place, shortened};
+use crate::csv_file::csv_error;
+use crate::error::{DataError, Place, io_error, shortened};
 use crate::npy::{Header, NpyError};
 use crate::row::{feature_of_number, feature_of_text};
 

@@ -14,13 +14,12 @@ use flate2::{CrcReader, bufread::DeflateDecoder};
 use zip::{CompressionMethod, ZipArchive};
 
 use crate::columns::{Cell, Columns};
-use crate::csv_file::io_error;
-use crate::error::{DataError, Place, shortened};
-use crate::file::Rows;
+use crate::error::{DataError, Place, io_error, shortened};
+use crate::limits::{FEATURES_MAX, ROWS_MAX};
 use crate::npy::{Header, NpyError};
 use crate::options::ReadOptions;
 use crate::row::Row;
-use crate::scan::{FEATURES_MAX, ROWS_MAX};
+use crate::rows::Rows;
 
 /// Members that an error lists.
 const LISTED_MAX: usize = 12;

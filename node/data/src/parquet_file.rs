@@ -15,11 +15,11 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
 use crate::columns::{Cell, Columns};
-use crate::error::{DataError, Place, shortened};
-use crate::file::Rows;
+use crate::error::{DataError, Place, io_error, shortened};
 use crate::npz::hash;
 use crate::options::ReadOptions;
 use crate::row::Row;
+use crate::rows::Rows;
 
 /// Most cells of a batch.
 const BATCH_CELLS: usize = 1 << 20;
@@ -129,11 +129,8 @@ impl ParquetRows {
     }
 
     fn open_unguarded(path: &Path, options: &ReadOptions) -> Result<Self, DataError> {
-        let file = File::open(path).map_err(|e| crate::csv_file::io_error(path, "open", e))?;
-        let file_bytes = file
-            .metadata()
-            .map_err(|e| crate::csv_file::io_error(path, "read", e))?
-            .len();
+        let file = File::open(path).map_err(|e| io_error(path, "open", e))?;
+        let file_bytes = file.metadata().map_err(|e| io_error(path, "read", e))?.len();
         let unreadable = |e: ParquetError| {
             broken(
                 path,

@@ -7,8 +7,8 @@ use serde::Serialize;
 use crate::columns::Columns;
 use crate::options::ReadOptions;
 use crate::row::Row;
-use crate::scan::Summary;
 use crate::source::{TargetKind, View};
+use crate::summary::Summary;
 
 /// Columns that a warning names.
 const NAMED_MAX: usize = 5;

@@ -13,6 +13,9 @@ const RECORD_ID_BYTES_MAX: usize = 256;
 /// Most bytes of a label, as in a release, and of a group.
 const LABEL_BYTES_MAX: usize = 128;
 
+/// The slice of rows of a table without slices.
+pub(crate) const CLEAN: &str = "clean";
+
 /// One view of one record.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Row {

@@ -6,17 +6,16 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
-
-use crate::csv_file::io_error;
 use crate::derive::{self, Rules};
-use crate::error::{DataError, Place};
-use crate::file::Rows;
+use crate::error::{DataError, Place, io_error};
+use crate::limits::{GROUPS_MAX, LABELS_MAX, ROWS_MAX};
 use crate::options::ReadOptions;
 use crate::profile::{Profile, Profiler};
 use crate::row::{Row, first};
+use crate::rows::Rows;
 use crate::sort::{Sorted, Sorter};
 use crate::source::TargetKind;
+use crate::summary::Summary;
 
 mod entry;
 mod explain;
@@ -26,47 +25,10 @@ use entry::{CONTENT, ENTRY, Entry, Names};
 use explain::explained;
 use grouped::{Grouped, identical};
 
-/// Most rows of a file.
-pub const ROWS_MAX: u64 = 50_000_000;
-/// Most features of a row.
-pub const FEATURES_MAX: usize = 1 << 20;
-/// Most distinct labels of a file; more means that the column holds no classes.
-pub const LABELS_MAX: usize = 1024;
-/// Most distinct groups of a file.
-pub const GROUPS_MAX: usize = 1024;
 /// Most distinct slices of a file.
 const SLICES_MAX: usize = 1024;
 /// Errors that are kept; the others are counted.
 const ERRORS_MAX: usize = 20;
-
-/// What a dataset holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Summary {
-    /// Source records.
-    pub records: u64,
-    /// Rows: views of records.
-    pub rows: u64,
-    /// Slices, those in the file and those made of them, sorted.
-    pub slices: Vec<String>,
-    /// Records with a view in each of the slices, in their order.
-    pub slice_records: Vec<u64>,
-    /// Slices in the file, sorted.
-    pub file_slices: Vec<String>,
-    /// Features of each row; 0 when views are texts.
-    pub features: u64,
-    /// Whether views are texts.
-    pub text: bool,
-    /// What a label is.
-    pub target: TargetKind,
-    /// Labels found, sorted; none when labels are numbers.
-    pub labels: Vec<String>,
-    /// Groups found, sorted.
-    pub groups: Vec<String>,
-    /// Width, height and channels of images in a folder.
-    pub image: Option<[usize; 3]>,
-    /// BLAKE3 of the content, in hex.
-    pub version: String,
-}
 
 /// Everything learnt from one pass.
 #[derive(Debug)]

@@ -5,8 +5,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use crate::csv_file::io_error;
-use crate::error::DataError;
+use crate::error::{DataError, io_error};
 use crate::file::DatasetFile;
 use crate::options::ReadOptions;
 use crate::source::{Source, View};

@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::State;
-use fieldmark_node_core::budgets::{self, BudgetView};
 use fieldmark_node_core::io::{Command, Reply};
+use fieldmark_node_core::spending::{self, BudgetView};
 use serde::{Deserialize, Serialize};
 
 use super::extract::Body;
@@ -21,8 +21,8 @@ pub(super) struct Budgets {
 pub(super) async fn list(State(handle): State<NodeHandle>) -> Result<Json<Budgets>, Failure> {
     super::read(&handle, |store| {
         Ok(Json(Budgets {
-            budgets: budgets::budgets(store)?,
-            organisation: budgets::organisation_budget(store)?,
+            budgets: spending::budgets(store)?,
+            organisation: spending::organisation_budget(store)?,
         }))
     })
     .await

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
-use fieldmark_node_core::budgets::SourceBudget;
 use fieldmark_node_core::datasets;
+use fieldmark_node_core::io::SourceBudget;
 use fieldmark_node_core::io::{Command, Dataset, Reply};
 use fieldmark_node_data::{ImageShape, Profile, ReadOptions};
 use serde::{Deserialize, Serialize};

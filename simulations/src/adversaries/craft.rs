@@ -9,7 +9,7 @@ use fieldmark_protocol::ReportId;
 use fieldmark_protocol::report::{Metadata, Report, seal_info};
 
 use crate::acquaintance;
-use crate::cast::{Part, Role};
+use crate::part::{Part, Role};
 
 /// Identities of a sybil beside its first one.
 pub(super) const FURTHER_IDENTITIES: u64 = 9;

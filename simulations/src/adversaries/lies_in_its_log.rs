@@ -14,7 +14,7 @@ use fieldmark_protocol::{Kind, PublicKey, Record, RecordId, SecretKey, wire};
 use prost::Message;
 
 use super::{Adversary, Scene};
-use crate::cast::Part;
+use crate::part::Part;
 
 /// The lie: the payload to show in the place of this one.
 type Lie = fn(Kind, &[u8]) -> Option<Vec<u8>>;

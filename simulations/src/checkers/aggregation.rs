@@ -15,8 +15,8 @@ use fieldmark_protocol::task::Task;
 use fieldmark_protocol::{ReportId, groups, merkle, wire};
 
 use super::{Evidence, Violations};
-use crate::cast::Role;
 use crate::disk::{CONCLUDED, GROUP_SEED, NOISY};
+use crate::part::Role;
 use crate::scenario::Deed;
 
 /// Key of an aggregator's state.

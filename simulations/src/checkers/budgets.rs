@@ -8,7 +8,7 @@ use fieldmark_node_core::params;
 use fieldmark_protocol::machine::{Column, Read, StoreError};
 
 use super::{Evidence, Violations, Witness};
-use crate::cast::Role;
+use crate::part::Role;
 
 /// Every filter of every node holds exactly the charges it must.
 pub(super) fn are_kept(evidence: &Evidence) -> Result<Violations, StoreError> {

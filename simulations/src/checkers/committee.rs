@@ -9,7 +9,7 @@ use fieldmark_protocol::machine::StoreError;
 
 use super::aggregation::concluded;
 use super::{Evidence, Violations};
-use crate::cast::Role;
+use crate::part::Role;
 use crate::scenario::Deed;
 
 /// A malformed verifier share ends the batch with its seat and report named, and only culprits are named.

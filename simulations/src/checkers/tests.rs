@@ -12,9 +12,9 @@ use fieldmark_protocol::{Kind, Record, RecordId, ReportId, wire};
 use prost::Message;
 
 use super::*;
-use crate::cast::Part;
 use crate::disk::{CONCLUDED, GROUP_SEED, NOISY};
 use crate::journal::Journal;
+use crate::part::Part;
 use crate::scenario::Scenario;
 use crate::world::World;
 

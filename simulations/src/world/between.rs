@@ -11,8 +11,8 @@ use fieldmark_protocol::{PublicKey, ReportId, decode, wire};
 
 use super::World;
 use crate::adversaries::{Adversary, Scene};
-use crate::cast::{HostId, Role};
 use crate::draws::Draws;
+use crate::part::{HostId, Role};
 use crate::secrecy;
 
 impl World {

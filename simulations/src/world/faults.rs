@@ -6,9 +6,9 @@
 use fieldmark_node_core::io::Output;
 
 use super::{Happening, World};
-use crate::cast::{HostId, Part};
 use crate::draws::Draws;
 use crate::network::{Link, LinkId};
+use crate::part::{HostId, Part};
 use crate::scenario::{Fault, Scenario, When};
 
 /// After which a crash that is due is forced.

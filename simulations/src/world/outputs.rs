@@ -4,8 +4,8 @@ use fieldmark_node_core::compute::{Job, JobResult};
 use fieldmark_node_core::io::{Command, Event, Input, JobId, Output};
 
 use super::{Happening, World};
-use crate::cast::HostId;
 use crate::equivocator;
+use crate::part::HostId;
 use crate::scenario::When;
 
 impl World {

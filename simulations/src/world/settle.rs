@@ -9,9 +9,9 @@ use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::machine::StoreError;
 
 use super::{Ended, SETTLE_MS, World};
-use crate::cast::{HostId, Role};
 use crate::checkers::{Evidence, Witness};
 use crate::host::Host;
+use crate::part::{HostId, Role};
 
 /// How long after the committee's time is up a batch in mid-reveal is watched.
 const STUCK_MS: u64 = 20_000;

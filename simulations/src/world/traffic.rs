@@ -15,10 +15,10 @@ use fieldmark_protocol::wire::rpc_response;
 use fieldmark_protocol::{PublicKey, ReportId};
 
 use super::{Happening, World};
-use crate::cast::{HostId, Role};
 use crate::host::Judged;
 use crate::journal::digest;
 use crate::network::LinkId;
+use crate::part::{HostId, Role};
 
 /// Names a request and its response between two hosts; the responder's `InboundId`.
 pub(super) type RpcId = InboundId;

@@ -13,18 +13,7 @@ use anyhow::{Context, Result};
 use super::{libclang, onnxruntime, rocksdb, torch};
 use crate::cache::Cache;
 use crate::process;
-use crate::workspace::Workspace;
-
-/// The variables that the file sets.
-pub(crate) const ENVIRONMENT: [&str; 7] = [
-    "LIBTORCH",
-    "LIBTORCH_BYPASS_VERSION_CHECK",
-    "FIELDMARK_ONNXRUNTIME",
-    "LIBCLANG_PATH",
-    "BINDGEN_EXTRA_CLANG_ARGS",
-    "ROCKSDB_LIB_DIR",
-    "ROCKSDB_STATIC",
-];
+use crate::workspace::{ENVIRONMENT, Workspace};
 
 /// Writes the file if it is missing or says something else.
 ///

@@ -1,5 +1,6 @@
 //! Tests of budgets by source and organisation: what is charged, and what a crash changes.
 
+use fieldmark_fl::budget::ChargeState;
 use fieldmark_fl::seal;
 use fieldmark_ledger::store::MemoryStore;
 use fieldmark_protocol::SecretKey;
@@ -10,6 +11,7 @@ use rand_core::SeedableRng;
 use super::*;
 use crate::context::{Keys, Policy, Shared};
 use crate::io::Output;
+use crate::spending::{budgets, organisation_budget};
 
 const KIND: Relation = Relation::AddOrRemoveOneRecord;
 

@@ -12,6 +12,7 @@ use rand_core::SeedableRng;
 use super::*;
 use crate::context::{Keys, Policy, Shared};
 use crate::io::Output;
+use crate::spending;
 
 fn add_now(
     store: &mut MemoryStore,
@@ -72,10 +73,10 @@ fn copies_go_on_with_the_budget_of_what_they_copy() {
     assert_eq!(add_now(&mut store, "mixed", "fresh", 950..1_450).unwrap(), "ward");
     // What came in with a copy counts as seen.
     assert_eq!(add_now(&mut store, "rest", "rest", 1_000..1_450).unwrap(), "ward");
-    assert_eq!(budgets::budgets(&store).unwrap().len(), 1);
+    assert_eq!(spending::budgets(&store).unwrap().len(), 1);
     // New data is a new source; a few records in common are not a copy.
     assert_eq!(add_now(&mut store, "new", "lab", 1_440..2_000).unwrap(), "lab");
-    assert_eq!(budgets::budgets(&store).unwrap().len(), 2);
+    assert_eq!(spending::budgets(&store).unwrap().len(), 2);
     assert_eq!(datasets(&store).unwrap().len(), 5);
 }
 
@@ -98,7 +99,7 @@ fn data_of_two_budgets_is_refused_with_the_fix() {
 fn a_source_at_one_order_keeps_it_over_restarts_and_spends_no_more_than_it_promises() {
     let mut store = MemoryStore::default();
     add_at_order(&mut store, "july", "ward", 0..100, Some(8.0)).unwrap();
-    let view = &budgets::budgets(&store).unwrap()[0];
+    let view = &spending::budgets(&store).unwrap()[0];
     assert!(
         view.accounting.contains("Rényi DP of order 8"),
         "{}",
@@ -130,7 +131,7 @@ fn a_source_at_one_order_keeps_it_over_restarts_and_spends_no_more_than_it_promi
             "{error}"
         );
     }
-    assert_eq!(budgets::budgets(&store).unwrap()[0].charges, 1);
+    assert_eq!(spending::budgets(&store).unwrap()[0].charges, 1);
 }
 
 #[test]
@@ -148,7 +149,7 @@ fn orders_that_keep_no_promise_are_refused() {
             "{error}"
         );
     }
-    assert!(datasets(&store).unwrap().is_empty() && budgets::budgets(&store).unwrap().is_empty());
+    assert!(datasets(&store).unwrap().is_empty() && spending::budgets(&store).unwrap().is_empty());
 }
 
 #[test]

@@ -197,7 +197,7 @@ fn only_feedback_windows_are_enrolled_in() {
 
 /// What the sources have spent, and how many charges stand.
 fn spent(node: &Node) -> (f64, usize) {
-    let budgets = crate::budgets::budgets(node.store()).unwrap();
+    let budgets = crate::spending::budgets(node.store()).unwrap();
     let sums = budgets
         .iter()
         .map(|b| (b.rho_reserved + b.rho_committed, b.charges));

@@ -16,7 +16,7 @@ use prost::Message;
 
 use super::inbox::{self, Body};
 use super::keys::{Keys, Said};
-use super::verify::Verifying;
+use super::verifying::Verifying;
 use super::{CHUNK, CHUNK_BYTES_MAX, RETRY_MS};
 use crate::author::{self, Signer};
 use crate::context::{Ask, Context, Purpose};

@@ -134,6 +134,22 @@ fn bombs_cut_files_and_no_images_are_refused_by_name() {
     assert_eq!(read(dir.path(), &ReadOptions::default()).unwrap().len(), 1);
 }
 
+#[test]
+fn a_picture_is_not_scaled_to_any_size_that_a_model_states() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("cat/a.png");
+    grey(&path, 2, 9);
+    for (width, height) in [(0, 2), (2, SCALED_SIDE_MAX + 1)] {
+        let shape = ImageShape {
+            width: Some(width),
+            height: Some(height),
+            channels: Some(1),
+        };
+        let error = picture(&path, shape, Range { low: 0.0, high: 1.0 }).unwrap_err();
+        assert!(error.to_string().contains("scaled"), "{error}");
+    }
+}
+
 /// CRC-32 as PNG uses it.
 fn crc(bytes: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {

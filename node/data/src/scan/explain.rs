@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use crate::error::{DataError, shortened};
+use crate::format;
 use crate::options::ReadOptions;
 use crate::row::Row;
 
@@ -18,7 +19,7 @@ pub(super) fn explained(
         return Ok(errors);
     }
     let wanted: BTreeSet<u64> = found.iter().flat_map(|(row, first)| [*row, *first]).collect();
-    let rows = crate::file::rows_at(path, options, &wanted)?;
+    let rows = format::rows_at(path, options, &wanted)?;
     let mut found = found.iter();
     for error in &mut errors {
         let DataError::Duplicate {

@@ -3,8 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use super::ERRORS_MAX;
 use super::entry::{CONTENT, ENTRY, Entry};
-use super::{ERRORS_MAX, LABELS_MAX};
+use crate::limits::LABELS_MAX;
 use crate::sort::Sorted;
 
 /// Two rows of a record that do not go together.
