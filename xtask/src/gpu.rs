@@ -1,8 +1,9 @@
 //! `cargo xtask gpu`: the checks that need an NVIDIA GPU. Everything else passes without one.
 //!
 //! It gets the CUDA libraries, builds the runners, and starts the supervisor's example `gpu`, which loads models
-//! on the device, compares with the processor, fills the device's memory, runs several models at once, and
-//! tries to break out. The example's exit status is the answer.
+//! of TorchScript and ONNX on the device, compares with the processor, fills the device's memory, makes an error
+//! on it and goes on, runs several models at once, and tries to break out. The example's exit status is the
+//! answer.
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -90,7 +90,7 @@ const LAYERS: &[Layer] = &[
     layer(DATA, "node/data", &[&[PROTO, PROTOCOL, FL]]),
     layer(TENSORS, "node/tensors", &[&[PROTO, PROTOCOL]]),
     layer(LOADGEN, "node/loadgen", &[]),
-    layer(SERVING, "node/serving", &[&[TENSORS, SUPERVISOR]]),
+    layer(SERVING, "node/serving", &[&[PROTO, TENSORS, SUPERVISOR]]),
     layer(SUPERVISOR, "node/supervisor", &[BELOW_ROOMS]),
     layer(NET, "node/net", &[BELOW_ROOMS]),
     layer(BLOBS, "node/blobs", &[BELOW_ROOMS, &[NET]]),

@@ -20,14 +20,15 @@ const SETTINGS: &str = "PYTORCH_CUDA_ALLOC_CONF";
 pub(crate) fn open(options: &Options) -> Result<Reach, Failure> {
     // First whether there is a device at all: that is the likelier want, and the better message.
     gpu_reach(options.device)?;
+    // Behind the layers only real paths exist, and it opens further libraries beside itself.
     let named = options.libraries.as_ref().map(|folder| folder.join(LIBRARY));
+    let named = named.map(|path| path.canonicalize().unwrap_or(path));
     let name = named.map_or_else(|| LIBRARY.to_owned(), |path| path.display().to_string());
     Library::open(&name).map_err(|cause| {
         Failure::new(
             FailureCode::Device,
             format!(
-                "libtorch's CUDA libraries cannot be opened: {cause}; get them with `cargo xtask setup --gpu`, and \
-                 CUDA's own libraries from the machine"
+                "libtorch's CUDA libraries cannot be opened: {cause}; get them with `cargo xtask setup --gpu`"
             ),
         )
     })?;
@@ -37,12 +38,15 @@ pub(crate) fn open(options: &Options) -> Result<Reach, Failure> {
 /// Opens device `number` and computes something on it.
 pub(crate) fn settle(number: usize, memory_bytes_max: Option<u64>) -> Result<(), Failure> {
     let broken = |cause: String| Failure::new(FailureCode::Device, format!("cuda:{number}: {cause}"));
-    if let Some(bytes) = memory_bytes_max {
-        limit(number, bytes).map_err(broken)?;
-    }
     let found = tch::Cuda::device_count();
     if !usize::try_from(found).is_ok_and(|found| number < found) {
-        return Err(broken(format!("libtorch sees {found} devices")));
+        return Err(broken(format!(
+            "libtorch sees {found} devices; CUDA 13 needs NVIDIA's driver 580 or later (`nvidia-smi` says which \
+             there is), and sees no device that CUDA_VISIBLE_DEVICES leaves out"
+        )));
+    }
+    if let Some(bytes) = memory_bytes_max {
+        limit(number, bytes).map_err(broken)?;
     }
     let ones = Tensor::f_ones([16, 16], (Kind::Float, Device::Cuda(number)))
         .and_then(|ones| ones.f_matmul(&ones))
@@ -53,6 +57,15 @@ pub(crate) fn settle(number: usize, memory_bytes_max: Option<u64>) -> Result<(),
         4096.0 => Ok(()),
         wrong => Err(broken(format!("16 · 16 · 16 came out as {wrong}"))),
     }
+}
+
+/// Waits for the work that `device` has been given so far, and tells what of it failed: what is copied from the
+/// device is copied after all of that.
+pub(crate) fn wait(device: Device) -> Result<(), Failure> {
+    Tensor::f_empty([1], (Kind::Uint8, device))
+        .and_then(|one| one.f_to_device(Device::Cpu))
+        .map(drop)
+        .map_err(|error| thrown(FailureCode::Model, &error))
 }
 
 /// Keeps this process below `bytes` of the device's memory: a part of all there is, as libtorch takes it.

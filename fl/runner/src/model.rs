@@ -1,7 +1,7 @@
 //! A loaded release: inputs in by name, `forward`, outputs out by name.
 
 use crate::tensor::{from_torch, to_torch};
-use crate::{texts, thrown};
+use crate::{cuda, texts, thrown};
 use fieldmark_sandbox::{Content, Failure, FailureCode, Input, Model, OUTPUTS_MAX, Outputs, in_order};
 use std::time::{Duration, Instant};
 use tch::{CModule, Device, IValue};
@@ -30,9 +30,9 @@ impl Model for TorchModel {
             .module
             .forward_is(&arguments)
             .map_err(|error| thrown(FailureCode::Model, &error))?;
-        if let Device::Cuda(number) = self.device {
+        if self.device != Device::Cpu {
             // The call only queues the work; what failed is told here.
-            tch::Cuda::synchronize(i64::try_from(number).unwrap_or(0));
+            cuda::wait(self.device)?;
         }
         let forward = started.elapsed();
         for (name, value) in self.name(result)? {

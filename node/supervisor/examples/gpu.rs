@@ -1,5 +1,5 @@
 //! Models on an NVIDIA GPU, behind every layer: `cargo xtask gpu` starts it. A check that fails ends it with a
-//! panic that says which.
+//! panic that says which. The runtimes to check may be named: `torchscript`, `onnx`.
 #![expect(
     clippy::print_stdout,
     clippy::unwrap_used,
@@ -12,9 +12,10 @@
 mod archive;
 
 use fieldmark_supervisor::{
-    Device, FailureCode, InferError, Limits, Runner, RunnerSpec, SupervisorConfig, Tensor, tensor_f32,
-    tensor_values_f32,
+    Device, FailureCode, InferError, Limits, Runner, RunnerSpec, Runtime, SupervisorConfig, Tensor,
+    tensor_f32, tensor_values_f32,
 };
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// A product whose result depends on every element.
@@ -33,15 +34,66 @@ if bool(torch.lt(torch.sum(x), 0)):
 else:
   y = torch.mul(x, x)
 return y";
+/// Squares its input; takes an element far beyond its end if the sum is negative, which on a GPU is noticed only
+/// there, and leaves the process without it.
+const BEYOND: &str = "\
+if bool(torch.lt(torch.sum(x), 0)):
+  y = torch.index_select(x, 0, torch.add(torch.argmax(x), 1000000))
+else:
+  y = torch.mul(x, x)
+return y";
 const SIDE: i64 = 512;
+/// A matrix of so many rows and columns is 61 MiB: it fits into a frame, and its product with itself not into
+/// [`ONNX_CAP`] beside it.
+const LARGE_SIDE: i64 = 4000;
+const ONNX_CAP: u64 = 64 << 20;
 const REQUESTS: usize = 200;
 
 async fn start(body: &str, limits: Limits) -> Runner {
     let folder = tempfile::tempdir().unwrap();
+    let path = archive::write(folder.path(), body);
+    started(RunnerSpec::new("on-gpu", path), limits).await
+}
+
+async fn start_onnx(limits: Limits) -> Runner {
+    let folder = tempfile::tempdir().unwrap();
+    let path = write_onnx(folder.path());
+    started(
+        RunnerSpec::new("onnx-on-gpu", path).runtime(Runtime::Onnx),
+        limits,
+    )
+    .await
+}
+
+async fn started(spec: RunnerSpec, limits: Limits) -> Runner {
     let program = std::env::current_exe().unwrap();
     let config = SupervisorConfig::in_folder(program.ancestors().nth(2).unwrap()).unwrap();
-    let spec = RunnerSpec::new("on-gpu", archive::write(folder.path(), body)).limits(limits);
-    Runner::start(&config, spec).await.unwrap()
+    Runner::start(&config, spec.limits(limits)).await.unwrap()
+}
+
+/// Writes `y = x · x` of FP32 matrices of any size as an ONNX model.
+fn write_onnx(folder: &Path) -> PathBuf {
+    let field = |number: u8, content: &[u8]| {
+        let length = u8::try_from(content.len()).unwrap();
+        [&[number << 3 | 2, length], content].concat()
+    };
+    let value = |name: &[u8]| {
+        let free = field(1, &field(2, b"n"));
+        let tensor = field(1, &[vec![8, 1], field(2, &free.repeat(2))].concat());
+        [field(1, name), field(2, &tensor)].concat()
+    };
+    let (x, y) = (field(1, b"x"), field(2, b"y"));
+    let node = [x.clone(), x, y, field(4, b"MatMul")].concat();
+    let graph = [
+        field(1, &node),
+        field(2, b"g"),
+        field(11, &value(b"x")),
+        field(12, &value(b"y")),
+    ];
+    let path = folder.join("model.onnx");
+    let model = [vec![8, 8], field(7, &graph.concat()), field(8, &[16, 13])].concat();
+    std::fs::write(&path, model).unwrap();
+    path
 }
 
 fn on(device: Device) -> Limits {
@@ -64,11 +116,7 @@ async fn values(runner: &Runner, inputs: Vec<Tensor>) -> Vec<f32> {
     tensor_values_f32(&runner.infer(inputs).await.unwrap()[0]).unwrap()
 }
 
-async fn equality() {
-    let (cpu, gpu) = (
-        start(PRODUCT, on(Device::Cpu)).await,
-        start(PRODUCT, on(Device::Cuda(0))).await,
-    );
+async fn equality(runtime: &str, cpu: Runner, gpu: Runner) {
     let status = gpu.status();
     assert_eq!(status.device, "cuda:0");
     assert!(
@@ -77,7 +125,7 @@ async fn equality() {
         status.layers
     );
     println!(
-        "load: {:.2} s on the GPU, {:.2} s on the CPU",
+        "{runtime}: load: {:.2} s on the GPU, {:.2} s on the CPU",
         status.load_time.as_secs_f64(),
         cpu.status().load_time.as_secs_f64()
     );
@@ -96,36 +144,46 @@ async fn equality() {
             values(runner, square(i64::try_from(seed).unwrap())).await;
         }
         println!(
-            "{name}: {:.2} ms per {SIDE}×{SIDE} product",
+            "{runtime}, {name}: {:.2} ms per {SIDE}×{SIDE} product",
             started.elapsed().as_secs_f64() * 1e3 / REQUESTS as f64
         );
     }
 }
 
-async fn memory() {
-    let runner = start(BOMB, on(Device::Cuda(0))).await;
-    let capped = Limits {
-        gpu_memory_bytes_max: Some(256 << 20),
+/// Memory that runs out is an answer, and the process serves on.
+async fn memory(what: &str, runner: &Runner, input: Tensor, small: &[i64]) {
+    let message = rejected(runner, input, FailureCode::Memory).await;
+    println!("out of memory ({what}): {message}");
+    assert_eq!(values(runner, vec![tensor_f32("x", small, &[3.0])]).await, [9.0]);
+    assert_eq!(runner.status().restarts, 0);
+}
+
+fn capped(bytes: u64) -> Limits {
+    Limits {
+        gpu_memory_bytes_max: Some(bytes),
         ..on(Device::Cuda(0))
-    };
-    let small = start(GREED, capped).await;
-    for (what, runner) in [("all of the device", &runner), ("its own share", &small)] {
-        let error = runner
-            .infer(vec![tensor_f32("x", &[1], &[-1.0])])
-            .await
-            .unwrap_err();
-        let InferError::Rejected {
-            code: FailureCode::Memory,
-            message,
-            ..
-        } = &error
-        else {
-            panic!("{error}")
-        };
-        println!("out of memory ({what}): {message}");
-        assert_eq!(values(runner, vec![tensor_f32("x", &[1], &[3.0])]).await, [9.0]);
-        assert_eq!(runner.status().restarts, 0);
     }
+}
+
+/// What a request is refused with, which must be of the kind `expected`.
+async fn rejected(runner: &Runner, input: Tensor, expected: FailureCode) -> String {
+    match runner.infer(vec![input]).await.unwrap_err() {
+        InferError::Rejected { code, message, .. } if code == expected => message,
+        error => panic!("{error}"),
+    }
+}
+
+/// An error on the device is answered, and the next request by a new process.
+async fn recovery() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = archive::write(folder.path(), BEYOND);
+    let runner = started(RunnerSpec::new("beyond", path), on(Device::Cuda(0))).await;
+    let message = rejected(&runner, tensor_f32("x", &[1], &[-1.0]), FailureCode::Device).await;
+    println!("an error on the device: {message}");
+    let started = Instant::now();
+    assert_eq!(values(&runner, vec![tensor_f32("x", &[1], &[3.0])]).await, [9.0]);
+    assert_eq!(runner.status().restarts, 1);
+    println!("recovery: {:.2} s", started.elapsed().as_secs_f64());
 }
 
 async fn several() {
@@ -153,21 +211,64 @@ async fn several() {
     println!("3 models on one GPU: {rate:.0} products per second together");
 }
 
-async fn self_test() {
-    let checks = start(PRODUCT, on(Device::Cuda(0)))
-        .await
-        .self_test()
-        .await
-        .unwrap();
+async fn self_test(runtime: &str, runner: Runner) {
+    let checks = runner.self_test().await.unwrap();
     let open: Vec<_> = checks.iter().filter(|check| !check.denied).collect();
-    assert!(open.is_empty(), "{open:?}");
-    println!("isolation: {} ways out are closed", checks.len());
+    assert!(open.is_empty(), "{runtime}: {open:?}");
+    println!("isolation, {runtime}: {} ways out are closed", checks.len());
+}
+
+async fn torchscript() {
+    let (name, gpu) = ("TorchScript", on(Device::Cuda(0)));
+    equality(
+        name,
+        start(PRODUCT, on(Device::Cpu)).await,
+        start(PRODUCT, gpu.clone()).await,
+    )
+    .await;
+    let negative = || tensor_f32("x", &[1], &[-1.0]);
+    memory("all of the device", &start(BOMB, gpu).await, negative(), &[1]).await;
+    memory(
+        "its own share",
+        &start(GREED, capped(256 << 20)).await,
+        negative(),
+        &[1],
+    )
+    .await;
+    recovery().await;
+    several().await;
+    // With a cap, which libtorch reads from the environment.
+    self_test(name, start(PRODUCT, capped(1 << 30)).await).await;
+}
+
+async fn onnx() {
+    let name = "ONNX";
+    equality(
+        name,
+        start_onnx(on(Device::Cpu)).await,
+        start_onnx(on(Device::Cuda(0))).await,
+    )
+    .await;
+    let elements = usize::try_from(LARGE_SIDE * LARGE_SIDE).unwrap();
+    let large = tensor_f32("x", &[LARGE_SIDE, LARGE_SIDE], &vec![1.0; elements]);
+    memory(
+        "its own share, ONNX",
+        &start_onnx(capped(ONNX_CAP)).await,
+        large,
+        &[1, 1],
+    )
+    .await;
+    self_test(name, start_onnx(capped(1 << 30)).await).await;
 }
 
 #[tokio::main]
 async fn main() {
-    equality().await;
-    memory().await;
-    several().await;
-    self_test().await;
+    let named: Vec<String> = std::env::args().skip(1).collect();
+    let wanted = |runtime: &str| named.is_empty() || named.iter().any(|name| name == runtime);
+    if wanted("torchscript") {
+        torchscript().await;
+    }
+    if wanted("onnx") {
+        onnx().await;
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! The runner for ONNX models opens `libonnxruntime.so` by its path, which is compiled in; here that name is
 //! a link to the library with its version. With `--gpu` the package for CUDA is taken in its place, whose
-//! provider libraries lie beside it; CUDA's and cuDNN's own libraries come from the machine.
+//! provider libraries lie beside it, and so does `nvidia` with the libraries of CUDA 12 and cuDNN that they ask
+//! for: libtorch has others, of CUDA 13.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -14,8 +15,18 @@ use super::{Part, pip};
 use crate::cache::Cache;
 
 const PLACE: &str = "onnxruntime-1.23.2";
-const CPU: &str = "onnxruntime==1.23.2";
-const GPU: &str = "onnxruntime-gpu==1.23.2";
+const CPU: &[&str] = &["onnxruntime==1.23.2"];
+/// With what the CUDA provider is linked against, and what cuDNN and cuFFT open: one release of CUDA, 12.8.1.
+const GPU: &[&str] = &[
+    "onnxruntime-gpu==1.23.2",
+    "nvidia-cublas-cu12==12.8.4.1",
+    "nvidia-cuda-nvrtc-cu12==12.8.93",
+    "nvidia-cuda-runtime-cu12==12.8.90",
+    "nvidia-cudnn-cu12==9.10.2.21",
+    "nvidia-cufft-cu12==11.3.3.83",
+    "nvidia-curand-cu12==10.3.9.90",
+    "nvidia-nvjitlink-cu12==12.8.93",
+];
 
 /// Any version that the package is built for serves: only its C library is used.
 const PYTHON: &str = "3.12";
@@ -24,8 +35,11 @@ const PYTHON: &str = "3.12";
 const LIBRARY: &str = "libonnxruntime.so";
 /// Where the package keeps its libraries.
 const CAPI: &str = "onnxruntime/capi";
-/// By which the package for CUDA is recognised.
-const CUDA: &str = "libonnxruntime_providers_cuda.so";
+/// By which the packages for CUDA are recognised.
+const CUDA: [&str; 2] = [
+    "libonnxruntime_providers_cuda.so",
+    "nvidia/cudnn/lib/libcudnn.so.9",
+];
 
 /// ONNX Runtime, with or without its CUDA provider.
 pub(super) struct OnnxRuntime {
@@ -34,7 +48,7 @@ pub(super) struct OnnxRuntime {
 
 impl Part for OnnxRuntime {
     fn title(&self) -> String {
-        let megabytes = if self.gpu { 300 } else { 17 };
+        let megabytes = if self.gpu { 2000 } else { 17 };
         format!("ONNX Runtime 1.23.2 ({megabytes} MB)")
     }
 
@@ -44,18 +58,14 @@ impl Part for OnnxRuntime {
 
     fn ready(&self, cache: &Cache) -> bool {
         let folder = folder(cache);
-        folder.join(LIBRARY).exists() && (!self.gpu || folder.join(CUDA).exists())
+        folder.join(LIBRARY).exists() && (!self.gpu || CUDA.iter().all(|path| folder.join(path).exists()))
     }
 
     fn make(&self, made: &Path) -> Result<()> {
         let scratch = made.parent().unwrap_or(made);
         let package = scratch.join("package");
-        pip::install(
-            &[if self.gpu { GPU } else { CPU }],
-            Some(PYTHON),
-            &package,
-            scratch,
-        )?;
+        let packages = if self.gpu { GPU } else { CPU };
+        pip::install(packages, Some(PYTHON), &package, scratch)?;
         keep(&package, made)
     }
 }
@@ -69,17 +79,8 @@ pub(super) fn folder(cache: &Cache) -> PathBuf {
 fn keep(package: &Path, made: &Path) -> Result<()> {
     let lib = made.join("lib");
     fs::create_dir_all(&lib).with_context(|| format!("cannot make {}", lib.display()))?;
-    let capi = package.join(CAPI);
-    for entry in fs::read_dir(&capi).with_context(|| format!("cannot read {}", capi.display()))? {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned())
-            .unwrap_or_default();
-        if !name.starts_with("libonnxruntime") {
-            continue;
-        }
-        fs::rename(&path, lib.join(&name)).with_context(|| format!("cannot move {}", path.display()))?;
+    move_named("nvidia", package, &lib)?;
+    for name in move_named("libonnxruntime", &package.join(CAPI), &lib)? {
         if name.starts_with(LIBRARY) && name != LIBRARY {
             symlink(&name, lib.join(LIBRARY)).with_context(|| format!("cannot link {name}"))?;
         }
@@ -94,6 +95,21 @@ fn keep(package: &Path, made: &Path) -> Result<()> {
         bail!("the package has no {LIBRARY} for this machine");
     }
     Ok(())
+}
+
+/// Moves what lies in `from` and has a name that starts with `start` to `to`, and returns the names.
+fn move_named(start: &str, from: &Path, to: &Path) -> Result<Vec<String>> {
+    let mut moved = Vec::new();
+    for entry in fs::read_dir(from).with_context(|| format!("cannot read {}", from.display()))? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(start) {
+            let path = entry.path();
+            fs::rename(&path, to.join(&name)).with_context(|| format!("cannot move {}", path.display()))?;
+            moved.push(name);
+        }
+    }
+    Ok(moved)
 }
 
 #[cfg(test)]
@@ -114,6 +130,29 @@ mod tests {
         assert!(OnnxRuntime { gpu: false }.ready(&cache));
         assert!(!OnnxRuntime { gpu: true }.ready(&cache));
         assert!(made.join("LICENSE").exists() && !made.join("lib/module.so").exists());
+    }
+
+    #[test]
+    fn nvidias_libraries_are_kept_beside_it_and_must_be_there() {
+        let root = tempfile::tempdir().unwrap();
+        let package = root.path().join("package");
+        for file in [
+            "onnxruntime/capi/libonnxruntime.so.1.23.2",
+            "onnxruntime/capi/libonnxruntime_providers_cuda.so",
+            "nvidia/cudnn/lib/libcudnn.so.9",
+            "nvidia_cudnn_cu12.dist-info/License.txt",
+        ] {
+            let path = package.join(file);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, file).unwrap();
+        }
+        let made = root.path().join(PLACE);
+        keep(&package, &made).unwrap();
+        let cache = Cache::at(root.path());
+        assert!(OnnxRuntime { gpu: true }.ready(&cache));
+        assert!(made.join("lib/nvidia_cudnn_cu12.dist-info/License.txt").exists());
+        fs::remove_dir_all(made.join("lib/nvidia")).unwrap();
+        assert!(!OnnxRuntime { gpu: true }.ready(&cache), "cuDNN is missing");
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! of CUDA, because `torch-sys` would link that too. The package's own `libtorch.so` is an empty shell
 //! that requires CUDA; some link orders record it and the program then does not start on a CPU, so that
 //! the name leads to `libtorch_cpu.so` here. The rest of the package is not kept, except with
-//! `--gpu`: then the CUDA libraries stay in `site/torch/lib`, where a runner finds them at start; CUDA's
-//! own mathematics libraries come from the machine.
+//! `--gpu`: then the CUDA libraries stay in `site/torch/lib`, where a runner finds them at start, and NVIDIA's
+//! packages, which the package asks for, lie beside it in `site/nvidia`, where those libraries look for them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -26,6 +26,23 @@ const PACKAGES: &[&str] = &[
     "nvidia-cuda-cupti==13.0.85",
 ];
 
+/// What the package asks for on a GPU beyond [`PACKAGES`]: its own demands, and those of `cuda-toolkit` 13.0.2.
+const PACKAGES_OF_CUDA: &[&str] = &[
+    "nvidia-cublas==13.1.0.3",
+    "nvidia-cuda-nvrtc==13.0.88",
+    "nvidia-cudnn-cu13==9.19.0.56",
+    "nvidia-cufft==12.0.0.61",
+    "nvidia-cufile==1.15.1.6",
+    "nvidia-curand==10.4.0.35",
+    "nvidia-cusolver==12.0.4.66",
+    "nvidia-cusparse==12.6.3.3",
+    "nvidia-cusparselt-cu13==0.8.0",
+    "nvidia-nccl-cu13==2.28.9",
+    "nvidia-nvjitlink==13.0.88",
+    "nvidia-nvshmem-cu13==3.4.5",
+    "nvidia-nvtx==13.0.85",
+];
+
 /// Any version that the package is built for serves: only its C++ libraries are used.
 const PYTHON: &str = "3.12";
 
@@ -43,18 +60,29 @@ const LIBRARIES: &[&str] = &[
 /// Names that the build asks for, and the library that each means.
 const ALIASES: &[(&str, &str)] = &[("libtorch.so", "libtorch_cpu.so")];
 
-/// A header and the CUDA library by which a finished layout is recognised.
+/// A header and the CUDA libraries, libtorch's and NVIDIA's, by which a finished layout is recognised.
 const HEADER: &str = "libtorch/include/torch/csrc/api/include/torch/torch.h";
-const CUDA: &str = "site/torch/lib/libtorch_cuda.so";
+const CUDA: [&str; 2] = [
+    "site/torch/lib/libtorch_cuda.so",
+    "site/nvidia/cudnn/lib/libcudnn.so.9",
+];
 
 /// libtorch, with or without its CUDA libraries.
 pub(super) struct Torch {
     pub(super) gpu: bool,
 }
 
+impl Torch {
+    fn packages(&self) -> Vec<&'static str> {
+        let of_cuda: &[&'static str] = if self.gpu { PACKAGES_OF_CUDA } else { &[] };
+        [PACKAGES, of_cuda].concat()
+    }
+}
+
 impl Part for Torch {
     fn title(&self) -> String {
-        "libtorch 2.11.0 (530 MB)".to_owned()
+        let megabytes = if self.gpu { 2500 } else { 530 };
+        format!("libtorch 2.11.0 ({megabytes} MB)")
     }
 
     fn place(&self) -> &str {
@@ -66,14 +94,16 @@ impl Part for Torch {
         let libraries = LIBRARIES
             .iter()
             .all(|name| place.join("libtorch/lib").join(name).exists());
-        libraries && place.join(HEADER).exists() && (!self.gpu || place.join(CUDA).exists())
+        libraries
+            && place.join(HEADER).exists()
+            && (!self.gpu || CUDA.iter().all(|path| place.join(path).exists()))
     }
 
     fn make(&self, made: &Path) -> Result<()> {
         let scratch = made.parent().unwrap_or(made);
         let package = scratch.join("package");
         let site = made.join("site");
-        pip::install(PACKAGES, Some(PYTHON), &package, scratch)?;
+        pip::install(&self.packages(), Some(PYTHON), &package, scratch)?;
         if self.gpu {
             fs::create_dir_all(made).with_context(|| format!("cannot make {}", made.display()))?;
             fs::rename(&package, &site).with_context(|| format!("cannot make {}", site.display()))?;
@@ -152,13 +182,12 @@ mod tests {
 
     fn unpacked(package: &Path) {
         let header = HEADER.replace("libtorch/", "torch/");
-        let cuda = CUDA.replace("site/", "");
         let mut files = vec![
             header,
-            cuda,
             "torch/version.py".to_owned(),
             "torch/nn/big.py".to_owned(),
         ];
+        files.extend(CUDA.map(|path| path.replace("site/", "")));
         files.push("torch-2.11.0.dist-info/licenses/LICENSE".to_owned());
         for name in LIBRARIES {
             let folder = if name.starts_with("libcu") {
@@ -197,6 +226,25 @@ mod tests {
                 .join("site/torch-2.11.0.dist-info/licenses/LICENSE")
                 .exists()
         );
+    }
+
+    #[test]
+    fn nvidias_packages_are_fetched_for_a_gpu_only_and_must_be_there() {
+        let cudnn = |gpu| {
+            let packages = Torch { gpu }.packages();
+            packages
+                .iter()
+                .any(|package| package.starts_with("nvidia-cudnn-cu13=="))
+        };
+        assert!(cudnn(true) && !cudnn(false));
+
+        let root = tempfile::tempdir().unwrap();
+        let (made, cache) = (root.path().join(PLACE), Cache::at(root.path()));
+        unpacked(&made.join("site"));
+        link(&made).unwrap();
+        assert!(Torch { gpu: true }.ready(&cache));
+        fs::remove_dir_all(made.join("site/nvidia/cudnn")).unwrap();
+        assert!(!Torch { gpu: true }.ready(&cache), "cuDNN is missing");
     }
 
     #[test]

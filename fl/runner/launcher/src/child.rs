@@ -13,8 +13,16 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
-/// Environment the runner keeps, if set: where libraries are. Everything else may hold secrets.
-const ENVIRONMENT_KEPT: [&str; 2] = ["LD_LIBRARY_PATH", "RUST_BACKTRACE"];
+/// Environment the runner keeps, if set: where libraries are, which GPUs it sees in which order, and which kernels
+/// `OpenBLAS` takes. Everything else may hold secrets.
+const ENVIRONMENT_KEPT: [&str; 6] = [
+    "LD_LIBRARY_PATH",
+    "RUST_BACKTRACE",
+    "CUDA_VISIBLE_DEVICES",
+    "CUDA_DEVICE_ORDER",
+    "OPENBLAS_CORETYPE",
+    "OPENBLAS_L2_SIZE",
+];
 /// Environment the runner is given: libraries start with one thread, an idle one does not
 /// spin, and freed memory is given back.
 const ENVIRONMENT_SET: [(&str, &str); 6] = [

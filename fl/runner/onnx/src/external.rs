@@ -1,9 +1,8 @@
 //! Finds weights that an ONNX model keeps in other files, by walking the protobuf without the schema's code.
 //!
-//! Field numbers are those of `onnx.proto3`. What cannot be walked is left to ONNX Runtime to refuse.
+//! Field numbers are those of `onnx.proto3`. What cannot be walked is refused.
 
-/// Deepest nesting of graphs in attributes that is followed.
-const DEPTH_MAX: usize = 64;
+use fieldmark_proto::walk::{DEPTH_MAX, Malformed, Value, fields};
 
 /// The messages on the way to a tensor.
 #[derive(Clone, Copy)]
@@ -20,7 +19,7 @@ enum Message {
 
 impl Message {
     /// The message that a field of this one holds, if it leads to tensors.
-    const fn inside(self, field: u64) -> Option<Self> {
+    const fn inside(self, field: u32) -> Option<Self> {
         match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6 | 11) | (Self::Training, 1 | 2) => Some(Self::Graph),
             (Self::Model, 20) => Some(Self::Training),
@@ -34,92 +33,57 @@ impl Message {
     }
 }
 
-/// A field's content.
-enum Value<'a> {
-    Number(u64),
-    Bytes(&'a [u8]),
-}
-
 /// The file in which a tensor of the model lies outside it, if there is one.
-pub(crate) fn find(model: &[u8]) -> Option<String> {
+///
+/// # Errors
+/// [`Malformed`] for what cannot be walked to its end, where a tensor could hide.
+pub(crate) fn find(model: &[u8]) -> Result<Option<String>, Malformed> {
     walk(Message::Model, model, 0)
 }
 
-fn walk(message: Message, mut bytes: &[u8], depth: usize) -> Option<String> {
+fn walk(message: Message, bytes: &[u8], depth: usize) -> Result<Option<String>, Malformed> {
     if depth > DEPTH_MAX {
-        return None;
+        return Err(Malformed);
     }
     if matches!(message, Message::Tensor) {
         return location(bytes);
     }
-    while let Some((field, value)) = next(&mut bytes) {
+    for field in fields(bytes) {
+        let (field, value) = field?;
         if let (Some(inner), Value::Bytes(content)) = (message.inside(field), value)
-            && let Some(found) = walk(inner, content, depth + 1)
+            && let Some(found) = walk(inner, content, depth + 1)?
         {
-            return Some(found);
+            return Ok(Some(found));
         }
     }
-    None
+    Ok(None)
 }
 
 /// Where a tensor lies: `data_location` (14) is 1 for outside, `external_data` (13) holds keys and values.
-fn location(mut tensor: &[u8]) -> Option<String> {
+fn location(tensor: &[u8]) -> Result<Option<String>, Malformed> {
     let (mut outside, mut place) = (false, None);
-    while let Some((field, value)) = next(&mut tensor) {
-        match (field, value) {
-            (14, Value::Number(1)) => outside = true,
-            (13, Value::Bytes(entry)) => place = place.or_else(|| named_location(entry)),
+    for field in fields(tensor) {
+        match field? {
+            // Enumerations have 32 bits: decoders drop the others. The last one counts.
+            (14, Value::Number(number)) => outside = number & 0xffff_ffff == 1,
+            (13, Value::Bytes(entry)) => place = place.or(named_location(entry)?),
             _ => {}
         }
     }
-    outside.then(|| place.unwrap_or_else(|| "an unnamed file".to_owned()))
+    Ok(outside.then(|| place.unwrap_or_else(|| "an unnamed file".to_owned())))
 }
 
-fn named_location(mut entry: &[u8]) -> Option<String> {
+fn named_location(entry: &[u8]) -> Result<Option<String>, Malformed> {
     let (mut key, mut text) = (None, None);
-    while let Some((field, value)) = next(&mut entry) {
-        match (field, value) {
+    for field in fields(entry) {
+        match field? {
             (1, Value::Bytes(bytes)) => key = Some(bytes),
             (2, Value::Bytes(bytes)) => text = Some(bytes),
             _ => {}
         }
     }
-    (key == Some(b"location")).then(|| String::from_utf8_lossy(text.unwrap_or_default()).into_owned())
-}
-
-/// Takes the next field off `bytes`; `None` at the end or at what is no field.
-fn next<'a>(bytes: &mut &'a [u8]) -> Option<(u64, Value<'a>)> {
-    let tag = varint(bytes)?;
-    let value = match tag & 7 {
-        0 => Value::Number(varint(bytes)?),
-        1 => Value::Bytes(take(bytes, 8)?),
-        2 => {
-            let length = usize::try_from(varint(bytes)?).ok()?;
-            Value::Bytes(take(bytes, length)?)
-        }
-        5 => Value::Bytes(take(bytes, 4)?),
-        _ => return None,
-    };
-    Some((tag >> 3, value))
-}
-
-fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Option<&'a [u8]> {
-    let (head, tail) = bytes.split_at_checked(length)?;
-    *bytes = tail;
-    Some(head)
-}
-
-fn varint(bytes: &mut &[u8]) -> Option<u64> {
-    let mut value = 0_u64;
-    for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
-        *bytes = rest;
-        value |= u64::from(first & 0x7f) << shift;
-        if first & 0x80 == 0 {
-            return Some(value);
-        }
-    }
-    None
+    let named = key == Some(b"location");
+    Ok(named.then(|| String::from_utf8_lossy(text.unwrap_or_default()).into_owned()))
 }
 
 #[cfg(test)]
@@ -142,15 +106,26 @@ mod tests {
             field(7, &field(1, &field(5, &field(10, &outside())))),
             field(7, &field(15, &field(1, &outside()))),
         ] {
-            assert_eq!(find(&model).as_deref(), Some("../weights.bin"));
+            assert_eq!(find(&model).unwrap().as_deref(), Some("../weights.bin"));
         }
     }
 
     #[test]
     fn a_whole_model_and_what_is_none_have_no_other_files() {
-        assert_eq!(find(&product()), None);
-        for bytes in [&b""[..], b"\x80\x02}q", &[0xff; 64], b"\x3a\x7f"] {
-            assert_eq!(find(bytes), None, "{bytes:?}");
+        assert_eq!(find(&product()), Ok(None));
+        for bytes in [&b"\x80\x02}q"[..], &[0xff; 64], b"\x3a\x7f"] {
+            assert_eq!(find(bytes), Err(Malformed), "{bytes:?}");
         }
+    }
+
+    #[test]
+    fn tricks_of_the_encoding_hide_no_file() {
+        // 2^32 + 1, of which decoders keep the 1.
+        let one = [14 << 3, 0x81, 0x80, 0x80, 0x80, 0x10];
+        let wide = [outside(), number(14, 0), one.to_vec()].concat();
+        assert!(find(&field(7, &field(5, &wide))).unwrap().is_some());
+        // A group, which decoders pass over.
+        let group = [vec![(9 << 3) | 3, (9 << 3) | 4], field(5, &outside())].concat();
+        assert_eq!(find(&field(7, &group)), Err(Malformed));
     }
 }

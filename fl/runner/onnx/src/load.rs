@@ -33,7 +33,13 @@ pub(crate) fn load(
     if let Some(message) = no_model(&bytes) {
         return Err(Failure::new(FailureCode::Artifact, message));
     }
-    if let Some(file) = external::find(&bytes) {
+    let elsewhere = external::find(&bytes).map_err(|error| {
+        Failure::new(
+            FailureCode::Artifact,
+            format!("the artifact is not an ONNX model: {error}"),
+        )
+    })?;
+    if let Some(file) = elsewhere {
         return Err(Failure::new(
             FailureCode::Artifact,
             format!(

@@ -21,18 +21,13 @@ const NETWORK: [&str; 9] = [
     "/etc/pki",
     "/usr/share/ca-certificates",
 ];
-/// Prefixes that hold much else than an interpreter; of these only libraries and the program are granted.
-const SYSTEM_PREFIXES: [&str; 3] = ["/", "/usr", "/usr/local"];
 
-/// The interpreter, what it is made of, and the system's libraries.
+/// The interpreter, the libraries beside it, and the system's. No prefix as a whole: it may be a person's own folder,
+/// such as `~/.local`.
 pub(crate) fn interpreter(program: &Path) -> Vec<Grant> {
     let prefix = program.parent().and_then(Path::parent).unwrap_or(Path::new("/"));
     let mut paths: Vec<PathBuf> = LIBRARIES.iter().map(PathBuf::from).collect();
-    if SYSTEM_PREFIXES.iter().any(|system| Path::new(system) == prefix) {
-        paths.extend([prefix.join("lib"), prefix.join("lib64"), program.to_owned()]);
-    } else {
-        paths.push(prefix.to_owned());
-    }
+    paths.extend([prefix.join("lib"), prefix.join("lib64"), program.to_owned()]);
     existing(paths)
 }
 
@@ -108,6 +103,19 @@ mod tests {
         for path in ["/usr", "/usr/bin", "/etc", "/home", "/"] {
             assert!(!inside.contains(&Path::new(path)), "{path}");
         }
+    }
+
+    #[test]
+    fn what_lies_beside_an_interpreter_elsewhere_is_not_granted() {
+        let prefix = tempfile::tempdir().unwrap();
+        for folder in ["bin", "lib/python3.11", "share/keys"] {
+            std::fs::create_dir_all(prefix.path().join(folder)).unwrap();
+        }
+        let program = prefix.path().join("bin/python3");
+        std::fs::write(&program, "").unwrap();
+        let mut own = interpreter(&program);
+        own.retain(|grant| grant.inside.starts_with(prefix.path()));
+        assert_eq!(own, [program, prefix.path().join("lib")].map(Grant::in_place));
     }
 
     #[test]

@@ -165,6 +165,7 @@ fn build(arguments: &Arguments, folder: &Path) -> LayerError {
     let mut read_only = grants::shared();
     read_only.extend(grants::network(&order.readable));
     let plan = Plan {
+        threads_max: None,
         descriptors_max: DESCRIPTORS_MAX * 4,
         file_bytes_max: INSTALLED_FILE_BYTES_MAX,
         files: Files::Granted {

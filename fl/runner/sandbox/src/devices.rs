@@ -10,8 +10,18 @@ use std::path::{Path, PathBuf};
 
 /// Folders that hold nodes, and what their names start with.
 const PLACES: [(&str, &str); 2] = [("/dev", "nvidia"), ("/dev/nvidia-caps", "nvidia-cap")];
-/// What the driver's library reads, where it is there.
-const READ: [&str; 3] = ["/proc/driver/nvidia", "/proc/devices", "/proc/modules"];
+/// What the driver's library and the loader read, where it is there.
+const READ: [&str; 5] = [
+    "/proc/driver/nvidia",
+    "/proc/driver/nvidia-uvm",
+    "/proc/devices",
+    "/proc/modules",
+    "/etc/ld.so.cache",
+];
+/// The node of unified memory, without which CUDA does not start. The kernel does not make it by itself.
+const UNIFIED_MEMORY: &str = "/dev/nvidia-uvm";
+/// The driver's library, by the name under which every other library asks for it.
+const DRIVER: &str = "libcuda.so.1";
 
 /// A shared library that stays open.
 #[derive(Debug)]
@@ -51,24 +61,31 @@ fn last_error(name: &str) -> String {
     text.unwrap_or_else(|| format!("{name} cannot be opened"))
 }
 
-/// What stays reachable for `device`; nothing for the processor.
+/// What stays reachable for `device`; nothing for the processor. Opens the driver's library, which starts no
+/// thread, so that it need not be looked for behind the layers.
 ///
 /// # Errors
-/// With the code `Device` if there is no NVIDIA device on this machine.
+/// With the code `Device` if there is no NVIDIA device on this machine, or the driver is not whole.
 pub fn gpu_reach(device: Device) -> Result<Reach, Failure> {
     if device == Device::Cpu {
         return Ok(Reach::default());
     }
     let devices = nvidia_devices();
-    if devices.is_empty() {
-        return Err(Failure::new(
+    let broken = |cause: String| {
+        Failure::new(
             FailureCode::Device,
-            format!(
-                "{device} was asked for, but this machine has no NVIDIA device (/dev/nvidia*); run it on the cpu, \
-                 or install NVIDIA's driver"
-            ),
-        ));
+            format!("{device} was asked for, but {cause}"),
+        )
+    };
+    if let Some(cause) = missing_node(&devices) {
+        return Err(broken(cause.to_owned()));
     }
+    Library::open(DRIVER).map_err(|cause| {
+        broken(format!(
+            "the library of NVIDIA's driver cannot be opened: {cause}; install the driver's libraries for CUDA, or \
+             give them to the container"
+        ))
+    })?;
     let folders = std::fs::read_to_string("/proc/self/maps").map(|maps| library_folders(&maps));
     let folders = folders.unwrap_or_default().into_iter();
     let read = READ.iter().map(PathBuf::from).filter(|path| path.exists());
@@ -80,6 +97,18 @@ pub fn gpu_reach(device: Device) -> Result<Reach, Failure> {
         },
         devices,
     })
+}
+
+/// What is wrong with the nodes there are.
+fn missing_node(devices: &[PathBuf]) -> Option<&'static str> {
+    let unified = devices.iter().any(|path| path == Path::new(UNIFIED_MEMORY));
+    match devices {
+        [] => Some(
+            "this machine has no NVIDIA device (/dev/nvidia*); run it on the cpu, or install NVIDIA's driver",
+        ),
+        _ if unified => None,
+        _ => Some("/dev/nvidia-uvm is missing; run `nvidia-modprobe -u -c=0` once as root"),
+    }
 }
 
 /// Every node of the driver on this machine: the control node, unified memory, each GPU. Empty without a GPU.
@@ -132,6 +161,20 @@ mod tests {
             Path::new("/usr/lib/x86_64-linux-gnu"),
         ];
         assert_eq!(folders.iter().collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn a_missing_node_is_told_with_what_to_do() {
+        let nodes = |names: &[&str]| names.iter().map(PathBuf::from).collect::<Vec<_>>();
+        assert!(missing_node(&[]).unwrap().contains("install NVIDIA's driver"));
+        let without = nodes(&["/dev/nvidia0", "/dev/nvidiactl"]);
+        assert!(
+            missing_node(&without)
+                .unwrap()
+                .contains("nvidia-modprobe -u -c=0")
+        );
+        let all = nodes(&["/dev/nvidia-uvm", "/dev/nvidia0", "/dev/nvidiactl"]);
+        assert_eq!(missing_node(&all), None);
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! 1. The launcher's namespaces are verified, not made, here.
 //! 2. One thread only: Landlock binds the calling thread and its later children, not its siblings.
-//! 3. Limits on memory, CPU time, descriptors, file size and core dumps.
+//! 3. Limits on memory, CPU time, threads, descriptors, file size and core dumps.
 //! 4. Another root folder: an empty one, or one that holds the granted folders and nothing else. The file
 //!    system is gone, not only forbidden (Landlock does not cover `stat`).
 //! 5. Another user for good, no capabilities, no way to regain them.
@@ -99,6 +99,8 @@ pub struct Plan<'a> {
     pub memory_bytes_max: u64,
     /// Most seconds of CPU time.
     pub cpu_seconds_max: u64,
+    /// Most threads, where the kernel counts those of one runner (Linux 5.14).
+    pub threads_max: Option<u64>,
     /// Most descriptors open at once.
     pub descriptors_max: u64,
     /// Longest file that can be written.
@@ -123,6 +125,7 @@ impl<'a> Plan<'a> {
             drop_to: options.drop_to,
             memory_bytes_max: options.memory_bytes_max,
             cpu_seconds_max: options.cpu_seconds_max,
+            threads_max: Some(limits::threads_max(options.threads)),
             descriptors_max: limits::DESCRIPTORS_MAX,
             file_bytes_max: 0,
             files: Files::None,

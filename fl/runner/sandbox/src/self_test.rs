@@ -162,9 +162,10 @@ fn inherited_descriptors() -> io::Result<c_long> {
     }
 }
 
-/// Succeeds, as an attempt, if the environment holds anything beyond what the launcher sets.
+/// Succeeds, as an attempt, if the environment holds anything beyond what the launcher sets and passes on, and
+/// what a runner sets for its framework.
 fn inherited_secrets() -> io::Result<c_long> {
-    const KNOWN: [&str; 8] = [
+    const KNOWN: [&str; 13] = [
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "OMP_WAIT_POLICY",
@@ -173,6 +174,11 @@ fn inherited_secrets() -> io::Result<c_long> {
         "MALLOC_TRIM_THRESHOLD_",
         "LD_LIBRARY_PATH",
         "RUST_BACKTRACE",
+        "CUDA_VISIBLE_DEVICES",
+        "CUDA_DEVICE_ORDER",
+        "OPENBLAS_CORETYPE",
+        "OPENBLAS_L2_SIZE",
+        "PYTORCH_CUDA_ALLOC_CONF",
     ];
     let unknown = std::env::vars_os()
         .filter(|(name, _)| KNOWN.iter().all(|known| name != known))

@@ -2,7 +2,7 @@
 
 use crate::arena::Arena;
 use crate::frame::{Channel, FrameError};
-use crate::{Failure, FailureCode, Model, Options, Outputs, Runtime, inputs, self_test};
+use crate::{Device, Failure, FailureCode, Model, Options, Outputs, Runtime, inputs, self_test};
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
 use fieldmark_proto::v1::{
@@ -45,8 +45,15 @@ pub(crate) fn serve(
             },
             (Some(Request::Infer(request)), Some(model)) => {
                 let id = request.id;
-                infer(model.as_mut(), &request, arena.as_ref(), channel.limit())
-                    .map_or_else(|failure| failed(id, failure), Response::Inferred)
+                match infer(model.as_mut(), &request, arena.as_ref(), channel.limit()) {
+                    Ok(inferred) => Response::Inferred(inferred),
+                    // Only a new process can use the GPU again; the supervisor starts one.
+                    Err(failure) if options.device != Device::Cpu && failure.device_is_lost() => {
+                        let code = FailureCode::Device;
+                        return channel.write(failed(id, Failure { code, ..failure }));
+                    }
+                    Err(failure) => failed(id, failure),
+                }
             }
             _ => return channel.write(failed(0, out_of_order())),
         };

@@ -10,6 +10,7 @@ import os
 
 SET_MODE_FILTER = 1
 SYNCHRONISE_THREADS = 1
+SET_DUMPABLE = 4
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.syscall.restype = ctypes.c_long
@@ -38,7 +39,12 @@ def _word(value):
 
 
 def confine(instructions, calls, refused):
-    """Puts the filter up for every thread there is, and sees that it and what stands already refuse these calls."""
+    """Closes this process to debuggers, which executing the interpreter has undone, puts the filter up for every
+    thread there is, and sees that it and what stands already refuse these calls."""
+    try:
+        call(calls["prctl"], SET_DUMPABLE, 0)
+    except OSError as error:
+        raise NotConfined(f"refusing debuggers: {error.strerror}") from None
     buffer = ctypes.create_string_buffer(instructions, len(instructions))
     program = Program(len(instructions) // 8, ctypes.cast(buffer, ctypes.c_void_p))
     try:

@@ -66,6 +66,15 @@ fn rules<'a>(plan: &'a Plan<'_>) -> Vec<(&'a Path, BitFlags<AccessFs>)> {
         rules.extend(all(writable, write));
     }
     rules.extend(plan.devices.iter().map(|path| (path.as_path(), device)));
+    if !plan.devices.is_empty() {
+        // What a GPU's driver reads about this process, and the names of its threads, which it writes: it opens
+        // them as one does a file that is to be replaced.
+        rules.push((Path::new("/proc/1"), read));
+        rules.push((
+            Path::new("/proc/1/task"),
+            read | AccessFs::WriteFile | AccessFs::Truncate,
+        ));
+    }
     rules
 }
 
@@ -99,5 +108,49 @@ fn verify() -> Result<(), LayerError> {
             "trying to list the root folder",
             "it worked",
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Options;
+    use clap::Parser as _;
+    use std::path::PathBuf;
+
+    #[derive(clap::Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        options: Options,
+    }
+
+    /// What is granted below `/proc`, and whether it may be written.
+    fn processes(devices: &[&str]) -> Vec<(PathBuf, bool)> {
+        let options = Arguments::parse_from(["runner"]).options;
+        let plan = Plan {
+            devices: devices.iter().map(PathBuf::from).collect(),
+            ..Plan::new(&options)
+        };
+        let below = rules(&plan)
+            .into_iter()
+            .filter(|(path, _)| path.starts_with("/proc"));
+        below
+            .map(|(path, access)| {
+                (
+                    path.to_owned(),
+                    access.contains(AccessFs::WriteFile | AccessFs::Truncate),
+                )
+            })
+            .collect()
+    }
+
+    #[test]
+    fn only_with_a_device_is_this_process_readable_and_its_threads_can_be_named() {
+        let expected = [
+            (PathBuf::from("/proc/1"), false),
+            (PathBuf::from("/proc/1/task"), true),
+        ];
+        assert_eq!(processes(&["/dev/nvidia0"]), expected);
+        assert!(processes(&[]).is_empty());
     }
 }

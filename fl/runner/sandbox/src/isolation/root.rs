@@ -3,13 +3,17 @@
 //!
 //! Granted folders are bind mounts, with everything below them, of which nothing keeps its set-user bits; all
 //! but the writable ones are read-only, all but the device nodes without devices.
+//!
+//! With device nodes there is a `/proc` as well, of the runner's own process namespace: a GPU's driver reads in it
+//! who it runs in, and names its threads there. Landlock says what of it may be opened.
 #![expect(unsafe_code, reason = "mount_setattr, which rustix does not wrap")]
 
 use super::{Files, Grant, LayerError};
 use rustix::fs::{FileType, StatVfsMountFlags, stat, statvfs};
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind_recursive, unmount};
+use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, mount_bind_recursive, unmount};
 use rustix::process::{chdir, pivot_root};
-use std::ffi::CString;
+use std::collections::BTreeSet;
+use std::ffi::{CStr, CString, OsString};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Component, Path, PathBuf};
 
@@ -18,6 +22,9 @@ use std::path::{Component, Path, PathBuf};
 const STAGES: [&str; 2] = ["/proc", "/sys"];
 const EMPTY: &str = "empty-root";
 const GRANTED: &str = "granted-root";
+/// The step that fails where a container covers parts of `/proc`: the kernel then allows no other one.
+const PROCESSES_STEP: &str = "mounting a /proc of its own, which a GPU's driver reads (a container must leave /proc \
+                              uncovered: in Docker, --security-opt systempaths=unconfined)";
 
 /// The kernel's `struct mount_attr`, and the bits of its first field.
 #[repr(C)]
@@ -57,6 +64,9 @@ pub(super) fn replace(files: &Files, devices: &[PathBuf]) -> Result<String, Laye
     };
     let stage = stage(&mounts);
     mount("none", stage, "tmpfs", flags, Some(data)).map_err(fail("mounting a new file system"))?;
+    if !devices.is_empty() {
+        mount_processes(stage).map_err(|error| LayerError::new(layer, PROCESSES_STEP, error))?;
+    }
     for one in &mounts {
         // Closed before what lies inside it is mounted, which may be writable. The place of something granted
         // inside a granted folder must therefore exist in that folder.
@@ -72,8 +82,35 @@ pub(super) fn replace(files: &Files, devices: &[PathBuf]) -> Result<String, Laye
         set_attributes(Path::new("/"), READ_ONLY, 0)
             .map_err(|error| LayerError::new(layer, "making the new root read-only", error))?;
     }
+    if !devices.is_empty() {
+        verify_processes().map_err(|cause| LayerError::new(layer, "looking at the new /proc", cause))?;
+    }
     verify(&mounts, layer)?;
     Ok(layer.to_owned())
+}
+
+/// Mounts a `/proc` of this process namespace in the new root, read-only but for the threads' own files: the
+/// driver writes their names.
+fn mount_processes(stage: &str) -> std::io::Result<()> {
+    let processes = Path::new(stage).join("proc");
+    std::fs::create_dir(&processes)?;
+    let flags = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    mount("proc", &processes, "proc", flags, None::<&CStr>)?;
+    // A mount of its own, so that it stays writable. It also keeps the folder in the kernel's memory: looked up
+    // anew it would be another one, about which Landlock has no rule.
+    let threads = processes.join("1/task");
+    mount_bind(&threads, &threads)?;
+    set_attributes(&processes, READ_ONLY, 0)
+}
+
+/// Process 1 of the new `/proc` is this one, and only its threads' files are writable.
+fn verify_processes() -> Result<(), String> {
+    let own = std::fs::read_link("/proc/self").map_err(|error| error.to_string())?;
+    let flags = statvfs("/proc").map_err(|error| error.to_string())?.f_flag;
+    match own == Path::new("1") && flags.contains(StatVfsMountFlags::RDONLY) {
+        true => Ok(()),
+        false => Err("it is not this process's own, or not read-only".to_owned()),
+    }
 }
 
 /// All mounts, outer folders first.
@@ -204,10 +241,15 @@ fn staged(stage: &str, inside: &Path) -> Option<PathBuf> {
 /// The new root holds what was granted and nothing else, and what is read-only is.
 fn verify(mounts: &[Mount<'_>], layer: &'static str) -> Result<(), LayerError> {
     let fail = |cause: String| LayerError::new(layer, "looking at the new root", cause);
-    let expected: std::collections::BTreeSet<_> = mounts
+    let processes = mounts
+        .iter()
+        .any(|mount| mount.device)
+        .then(|| OsString::from("proc"));
+    let expected: BTreeSet<OsString> = mounts
         .iter()
         .filter_map(|mount| mount.inside.components().nth(1))
         .map(|component| component.as_os_str().to_owned())
+        .chain(processes)
         .collect();
     let entries = std::fs::read_dir("/").map_err(|error| fail(error.to_string()))?;
     for entry in entries {

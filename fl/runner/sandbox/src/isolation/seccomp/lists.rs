@@ -1,6 +1,7 @@
-//! Which system calls are allowed, by purpose. Whatever is on no list answers `EPERM`.
+//! Which system calls are allowed, by purpose. Whatever is on no list answers `EPERM`. Some that are on a list are
+//! narrowed by their arguments where the filter is put together.
 
-/// Allowed with any arguments: memory, threads, time, signals to oneself, and reads and writes on what is open.
+/// Memory, threads, time, signals to oneself, and reads and writes on what is open.
 pub(super) const COMPUTE: &[libc::c_long] = &[
     libc::SYS_read,
     libc::SYS_readv,
@@ -111,8 +112,29 @@ pub(super) const FILES_HERE: &[libc::c_long] = &[
 #[cfg(not(target_arch = "x86_64"))]
 pub(super) const FILES_HERE: &[libc::c_long] = &[];
 
-/// What the NVIDIA driver's library asks for beyond files: memory policies, process ids, pinned memory.
+/// Commands of `ioctl`: closing on exec, blocking, and what is asked of terminals.
+pub(super) const CONTROLS: &[u64] = &[
+    libc::FIOCLEX,
+    libc::FIONCLEX,
+    libc::FIONBIO,
+    libc::FIONREAD,
+    libc::TCGETS,
+    libc::TIOCGWINSZ,
+];
+
+/// The bits of a command that say whose it is. Sockets have 0x89.
+pub(super) const CONTROL_OWNER: u64 = 0xff00;
+
+/// Owners of the NVIDIA driver's commands: `F`, and none for unified memory.
+pub(super) const GPU_CONTROL_OWNERS: &[u64] = &[0x4600, 0];
+
+/// What the NVIDIA driver's library asks for beyond files: memory policies, process ids, pinned memory. It binds a
+/// socket of its own to an abstract name, which in this network namespace nobody else can reach, and takes away a file
+/// that is not there; refused either, it does not start.
 pub(super) const GPU: &[libc::c_long] = &[
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_unlink,
     libc::SYS_mbind,
     libc::SYS_set_mempolicy,
     libc::SYS_mlock,
