@@ -2,7 +2,7 @@
 //!
 //! A [`Reference`] holds, for each feature (a number taken from each row: a value, a mean, the confidence of
 //! an answer), how often it fell into which bin when the release was made. A [`Watch`] counts the same of what
-//! is served now, over a sliding window, and compares the two by PSI and KS. A difference is called drift
+//! is served now, over a sliding window, and compares the two by χ² and KS. A difference is called drift
 //! when it exceeds what chance alone makes with so many records, not a fixed number: see [`comparison`].
 //! [`calibration`] does the same for how often confident answers are right, once truths arrive.
 //!

@@ -8,6 +8,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .bytes(".inference.ModelInferResponse.raw_output_contents")
         .bytes(".inference.InferTensorContents.bytes_contents")
         .btree_map(".")
+        .codec_path("crate::grpc::codec::Weighing")
         .compile_fds(descriptors)?;
     Ok(())
 }

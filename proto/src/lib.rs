@@ -1,6 +1,7 @@
 //! Wire schemas of Fieldmark (`fieldmark/v1/*.proto`) and the prost types generated from them.
 //!
-//! Nothing is checked here: `fieldmark-protocol` turns these into checked types.
+//! Nothing is checked here: `fieldmark-protocol` turns these into checked types. [`walk`] weighs what is encoded
+//! before anyone decodes it.
 
 /// Version 1 of every schema.
 pub mod v1 {
@@ -15,3 +16,5 @@ pub mod v1 {
 }
 
 pub use prost::Message;
+
+pub mod walk;

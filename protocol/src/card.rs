@@ -25,6 +25,11 @@ pub enum CardError {
     /// The header is not YAML of the expected shape.
     #[error("the model card's header cannot be read: {0}")]
     Syntax(String),
+    /// A value given a name: aliases of aliases unfold to any size.
+    #[error(
+        "the model card's header: anchors and aliases are not read; write the value out where '{0}' stands"
+    )]
+    Anchor(String),
     /// No licence: nobody could know whether they may run it.
     #[error("the model card's header names no licence; add a line such as 'license: apache-2.0'")]
     NoLicense,
@@ -140,6 +145,9 @@ impl Card {
             return Err(CardError::TooLong(text.len()));
         }
         let (header, body) = split(text).ok_or(CardError::NoHeader)?;
+        if let Some(found) = anchor(header) {
+            return Err(CardError::Anchor(found.chars().take(40).collect()));
+        }
         let header: Header = serde_norway::from_str(header).map_err(|e| CardError::Syntax(e.to_string()))?;
         let license = license(header.license.list(), header.license_name.trim())?;
         let card = Self {
@@ -198,6 +206,19 @@ impl Card {
     }
 }
 
+/// The first word that may be an anchor: `&` where a value may begin, and a name. Without anchors there are no aliases.
+fn anchor(header: &str) -> Option<&str> {
+    let begins = |before: &str| {
+        let last = before.chars().next_back();
+        last.is_none_or(|c| c.is_whitespace() || "[{,:?-\u{feff}".contains(c))
+    };
+    header.match_indices('&').find_map(|(at, _)| {
+        let (before, word) = header.split_at_checked(at)?;
+        let word = word.split_whitespace().next().filter(|word| word.len() > 1)?;
+        begins(before).then_some(word)
+    })
+}
+
 fn license(licenses: Vec<String>, name: &str) -> Result<String, CardError> {
     match licenses.as_slice() {
         [] => Err(CardError::NoLicense),
@@ -241,6 +262,32 @@ mod tests {
     fn a_card_without_a_header_or_licence_says_what_to_add() {
         assert_eq!(Card::parse("# Model"), Err(CardError::NoHeader));
         assert_eq!(Card::parse("---\ntags: [a]\n---\n"), Err(CardError::NoLicense));
+    }
+
+    #[test]
+    fn values_that_would_unfold_are_refused_before_they_are_read() {
+        let mut bomb = String::from("---\nlicense: mit\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+        for level in 1..40 {
+            let ten = vec![format!("*a{}", level - 1); 10].join(", ");
+            bomb.push_str(&format!("a{level}: &a{level} [{ten}]\n"));
+        }
+        bomb.push_str("tags: *a39\n---\n");
+        assert_eq!(Card::parse(&bomb), Err(CardError::Anchor("&a0".to_owned())));
+        for value in [
+            "- &a x",
+            "[&a x]",
+            "{?&a b: 1}",
+            "{b: 1,&a c: 2}",
+            "{\"b\":&a 1}",
+            "\n  &a x",
+        ] {
+            let card = format!("---\nlicense: mit\nx: {value}\n---\n");
+            assert!(matches!(Card::parse(&card), Err(CardError::Anchor(_))), "{value}");
+        }
+        let alias = Card::parse("---\nlicense: mit\ntags: *a\n---\n");
+        assert!(matches!(alias, Err(CardError::Syntax(_))));
+        let plain = Card::parse("---\nlicense: mit\ntags: [R&D, AT&T, this & that]\n---\n").unwrap();
+        assert_eq!(plain.tags, ["R&D", "AT&T", "this & that"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ metrics; `schemathesis` for the OpenAPI document. Ends with status 1 if any chec
 """
 
 import argparse
+import asyncio
 import json
 import pathlib
 import queue
@@ -23,6 +24,7 @@ import numpy as np
 import prometheus_client.parser
 import tritonclient.grpc as over_grpc
 import tritonclient.http as over_http
+import tritonclient.http.aio as over_http_aio
 from tritonclient.utils import InferenceServerException, triton_to_np_dtype
 
 RELATIVE, ABSOLUTE = 1e-5, 1e-6
@@ -85,6 +87,7 @@ class Checks:
             self.at_once,
             self.errors,
             self.unload_and_load,
+            self.asynchronous,
             self.metrics,
             self.openapi,
             self.openapi_of_models,
@@ -270,6 +273,29 @@ class Checks:
         self.grpc.load_model(model)
         assert self.http.is_model_ready(model)
         self.over_grpc(model, cases[0])
+
+    def asynchronous(self):
+        """The client for asyncio, whose bodies come under a content type of their own."""
+        model, cases = next(iter(sorted(self.cases.items())))
+
+        async def drive():
+            client = over_http_aio.InferenceServerClient(self.options.http)
+            await client.unload_model(model)
+            assert not await client.is_model_ready(model)
+            await client.load_model(model)
+            assert await client.is_model_ready(model)
+            assert any(row["name"] == model for row in await client.get_model_repository_index())
+            inputs = []
+            for tensor in cases[0]["request"]["inputs"]:
+                one = over_http_aio.InferInput(tensor["name"], tensor["shape"], tensor["datatype"])
+                one.set_data_from_numpy(array(tensor))
+                inputs.append(one)
+            answer = await client.infer(model, inputs)
+            for expected in cases[0]["outputs"]:
+                same(answer.as_numpy(expected["name"]), expected)
+            await client.close()
+
+        asyncio.run(drive())
 
     def metrics(self):
         text = urllib.request.urlopen(f"http://{self.options.http}/metrics").read().decode()

@@ -61,6 +61,9 @@ pub(crate) struct Serve {
     /// Longest request, such as 64MiB
     #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
     pub(crate) body_max: u64,
+    /// Longest time for a request's body to arrive, and for a client to go on reading its answer, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub(crate) body_timeout: u64,
     #[command(flatten)]
     pub(crate) runner: RunnerArgs,
     /// OpenTelemetry collector that spans of requests are posted to (OTLP over HTTP), such as http://127.0.0.1:4318

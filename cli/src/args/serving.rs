@@ -47,6 +47,14 @@ impl From<ScenarioArg> for Scenario {
     }
 }
 
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text
+        .parse::<f64>()
+        .ok()
+        .filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "a rate is a number above 0".to_owned())
+}
+
 /// Options of `bench`.
 #[derive(Debug, Args)]
 pub(crate) struct Bench {
@@ -74,7 +82,7 @@ pub(crate) struct Bench {
     #[arg(long, default_value_t = fieldmark_loadgen::SEED)]
     pub(crate) seed: u64,
     /// Queries a second of the server scenario [default: the highest rate is searched]
-    #[arg(long, value_name = "RATE")]
+    #[arg(long, value_name = "RATE", value_parser = rate)]
     pub(crate) rate: Option<f64>,
     /// Within how many milliseconds the server scenario's queries must be answered
     #[arg(long, value_name = "MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=600_000))]
@@ -102,9 +110,22 @@ pub(crate) struct Reference {
     /// Data like that which the model was made for: CSV, Parquet, NPZ or an image folder, with labels
     #[arg(long, value_name = "FILE")]
     pub(crate) from: PathBuf,
-    /// Most records that are used
-    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=1_000_000))]
+    /// Most records that are used, drawn at random from all of them
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(100..=100_000))]
     pub(crate) records: u64,
     #[command(flatten)]
     pub(crate) runner: RunnerArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::rate;
+
+    #[test]
+    fn a_rate_is_above_zero() {
+        assert_eq!(rate("0.5"), Ok(0.5));
+        for text in ["0", "-1", "NaN", "inf", "fast"] {
+            assert!(rate(text).is_err(), "{text}");
+        }
+    }
 }

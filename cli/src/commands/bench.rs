@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use bytes::Bytes;
 use fieldmark_loadgen::http::{HttpSystem, Message};
-use fieldmark_loadgen::{Options, Report, Scenario, System, plot, run};
+use fieldmark_loadgen::{Figure, Options, Report, Scenario, System, plot, run};
 use fieldmark_package::Workshop;
 use fieldmark_serving::{PoolOptions, Repository, Request, Tensor, TensorSpec};
 use fieldmark_supervisor::SupervisorConfig;
@@ -19,6 +19,9 @@ use crate::args::serving::Bench;
 use crate::client::encoded;
 use crate::output::Output;
 use crate::text;
+
+/// Longest time for the question what a model is.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// `bench`
 pub(crate) fn bench(global: &Global, args: &Bench, out: &Output) -> anyhow::Result<()> {
@@ -52,7 +55,11 @@ pub(crate) fn bench(global: &Global, args: &Bench, out: &Output) -> anyhow::Resu
         out.note(&format!("the plot is {}", path.display()));
     }
     let value = json!({ "model": title, "server": args.url, "reports": reports });
-    out.result(&value, || shown(&title, &reports))
+    out.result(&value, || shown(&title, &reports))?;
+    match reports.iter().find(|report| report.figure.value.is_none()) {
+        Some(silent) => anyhow::bail!("{}: nothing was answered", silent.scenario.name()),
+        None => Ok(()),
+    }
 }
 
 /// Runners of this command's own, without HTTP.
@@ -83,11 +90,7 @@ async fn here(servables: &Servables, args: &Bench, out: &Output) -> anyhow::Resu
     let title = servable.title();
     let inputs = match servable.options.warm_up.clone() {
         sample if !sample.is_empty() => sample,
-        _ => servable
-            .inputs
-            .iter()
-            .map(|spec| zeros(spec).map(Tensor::from))
-            .collect::<Result<_, _>>()?,
+        _ => zeros(&servable.inputs)?.into_iter().map(Tensor::from).collect(),
     };
     let repository = Repository::new(None);
     let model = servable.name.clone();
@@ -113,7 +116,7 @@ fn remote(url: &str, args: &Bench) -> anyhow::Result<HttpSystem> {
         .proxy(None)
         .http_status_as_error(false)
         .max_redirects(0);
-    let agent = config.build().new_agent();
+    let agent = config.timeout_global(Some(ANSWER_MAX)).build().new_agent();
     let mut headers = vec![("content-type".to_owned(), "application/json".to_owned())];
     let mut asking = agent.get(&base);
     if let Some(token) = &args.token {
@@ -157,7 +160,7 @@ async fn scenarios<S: System>(system: &Arc<S>, args: &Bench, out: &Output) -> Ve
     let options = Options {
         length: Duration::from_secs(args.seconds),
         seed: args.seed,
-        rate: args.rate.filter(|rate| *rate > 0.0),
+        rate: args.rate,
         bound: Duration::from_millis(args.latency_ms),
         streams: args.streams.into(),
         ..Options::default()
@@ -171,6 +174,12 @@ async fn scenarios<S: System>(system: &Arc<S>, args: &Bench, out: &Output) -> Ve
     reports
 }
 
+fn figure(figure: &Figure) -> String {
+    let value = figure.value.map(|value| format!("{value:.3} {}", figure.unit));
+    let value = value.unwrap_or_else(|| "nothing was answered".to_owned());
+    format!("{}: {value}", figure.name)
+}
+
 fn shown(title: &str, reports: &[Report]) -> String {
     let row = |report: &Report| {
         let at = |percent: f64| {
@@ -182,10 +191,7 @@ fn shown(title: &str, reports: &[Report]) -> String {
         };
         vec![
             report.scenario.name().to_owned(),
-            format!(
-                "{}: {:.3} {}",
-                report.figure.name, report.figure.value, report.figure.unit
-            ),
+            figure(&report.figure),
             report.queries.to_string(),
             report.failures.to_string(),
             format!("{:.0}", report.samples_per_second),
@@ -214,6 +220,9 @@ fn shown(title: &str, reports: &[Report]) -> String {
     let seed = reports.first().map(|report| report.seed).unwrap_or_default();
     let mut lines = format!("{title}, seed {seed}\n\n{}", text::table(&head, &rows));
     for report in reports {
+        if let Some(note) = &report.figure.note {
+            lines.push_str(&format!("\n{}: {note}", report.scenario.name()));
+        }
         if let Some(failure) = &report.failure {
             lines.push_str(&format!("\n{}: {}", report.scenario.name(), text::plain(failure)));
         }

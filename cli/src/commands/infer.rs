@@ -7,6 +7,7 @@ use fieldmark_protocol::release::TensorSpec;
 use fieldmark_supervisor::{Runner, Tensor};
 use serde_json::{Value, json};
 
+use super::servables::is_path;
 use super::{inputs, packages};
 use crate::args::models::{RunPackage, RunnerArgs};
 use crate::args::{Global, Infer};
@@ -19,9 +20,9 @@ const SHOWN_MAX: usize = 12;
 
 /// `infer`
 pub(crate) fn infer(global: &Global, args: &Infer, out: &Output) -> anyhow::Result<()> {
-    let (answer, labels) = if is_folder(&args.reference) {
-        let (folder, input) = (Path::new(&args.reference), Some(args.input.as_path()));
-        in_folder(global, &args.runner, folder, input, out)?
+    let (answer, labels) = if is_path(&args.reference) {
+        let folder = super::absolute(Path::new(&args.reference))?;
+        in_folder(global, &args.runner, &folder, Some(args.input.as_path()), out)?
     } else {
         on_node(global, args)?
     };
@@ -33,13 +34,6 @@ pub(crate) fn run(global: &Global, args: &RunPackage, out: &Output) -> anyhow::R
     let folder = super::absolute(&args.package)?;
     let (answer, labels) = in_folder(global, &args.runner, &folder, args.input.as_deref(), out)?;
     out.result(&answer, || answer_text(&answer, &labels))
-}
-
-/// Whether a package folder is meant. A bare name is always a release, even beside a folder of that name.
-fn is_folder(reference: &str) -> bool {
-    let written_as_path =
-        reference == "." || reference == ".." || reference.contains(std::path::is_separator);
-    written_as_path && Path::new(reference).join("fieldmark.toml").is_file()
 }
 
 fn on_node(global: &Global, args: &Infer) -> anyhow::Result<(Value, Vec<String>)> {
@@ -112,7 +106,7 @@ fn tensors(given: &Value, inputs: &[TensorSpec]) -> anyhow::Result<Vec<Tensor>> 
 }
 
 fn answer_text(answer: &Value, labels: &[String]) -> String {
-    let output = |output: &Value| {
+    let output = |(at, output): (usize, &Value)| {
         let data = text::list(output, "data");
         let head = format!(
             "{} {} {}",
@@ -120,7 +114,7 @@ fn answer_text(answer: &Value, labels: &[String]) -> String {
             text::string(output, "datatype"),
             text::string(output, "shape")
         );
-        if !labels.is_empty() && data.len().is_multiple_of(labels.len()) {
+        if at == 0 && are_scores(output, labels) {
             let tops = data
                 .chunks(labels.len())
                 .map(|row| top(row, labels))
@@ -133,16 +127,51 @@ fn answer_text(answer: &Value, labels: &[String]) -> String {
     };
     text::list(answer, "outputs")
         .iter()
+        .enumerate()
         .map(output)
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// The label with the highest score in a row.
+/// Whether an output has a number for each label in every row.
+fn are_scores(output: &Value, labels: &[String]) -> bool {
+    let last = text::list(output, "shape").last().and_then(Value::as_u64);
+    let numeric = !["BYTES", "BOOL"].contains(&text::string(output, "datatype").as_str());
+    numeric && !labels.is_empty() && last == u64::try_from(labels.len()).ok()
+}
+
+/// The label with the highest score in a row, the first of equals.
 fn top(row: &[Value], labels: &[String]) -> String {
-    let scores = row.iter().map(|v| v.as_f64().unwrap_or(f64::NEG_INFINITY));
-    let best = scores.zip(labels).max_by(|a, b| a.0.total_cmp(&b.0));
+    // What is no finite number is null in JSON.
+    let scores: Option<Vec<f64>> = row.iter().map(Value::as_f64).collect();
+    let Some(scores) = scores else {
+        return "  not a number".to_owned();
+    };
+    let best = scores
+        .into_iter()
+        .zip(labels)
+        .reduce(|best, next| if next.0 > best.0 { next } else { best });
     best.map_or_else(String::new, |(score, label)| {
         format!("  {} ({score:.4})", text::plain(label))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn labels_are_told_of_scores_alone() {
+        let labels = ["cat".to_owned(), "dog".to_owned()];
+        let shown = |outputs: Value| answer_text(&json!({ "outputs": outputs }), &labels);
+        let output = |shape: Value, data: Value| json!({ "name": "y", "datatype": "FP32", "shape": shape, "data": data });
+        let scores = output(json!([3, 2]), json!([0.5, 0.5, null, 0.1, 0.2, 0.8]));
+        let other = output(json!([2]), json!([1.0, 2.0]));
+        let text = shown(json!([scores, other]));
+        let lines: Vec<&str> = text.lines().skip(1).collect();
+        assert_eq!(lines[..3], ["  cat (0.5000)", "  not a number", "  dog (0.8000)"]);
+        assert_eq!(lines[4], "  1.0, 2.0");
+        let pairs = shown(json!([output(json!([2, 3]), json!([1, 2, 3, 4, 5, 6]))]));
+        assert!(!pairs.contains("cat"), "{pairs}");
+    }
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context as _;
 use fieldmark_node_data::{ImageShape, Range};
 use fieldmark_protocol::release::TensorSpec;
+use fieldmark_tensors::fits;
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
@@ -38,21 +39,24 @@ pub(crate) fn read(path: &Path, inputs: &[TensorSpec]) -> anyhow::Result<Value> 
         let texts: Vec<&str> = content.lines().collect();
         return Ok(json!({ input.name.clone(): texts }));
     }
-    let (found, values) = if PICTURES.contains(&ending.as_str()) {
+    let (shape, values) = if PICTURES.contains(&ending.as_str()) {
         picture(path, input)?
     } else {
         let matrix = fieldmark_node_data::matrix(path)?;
-        let sizes: Vec<String> = matrix.shape.iter().map(u64::to_string).collect();
-        (format!("{} numbers", sizes.join(" × ")), matrix.values)
+        let found: Vec<i64> = matrix
+            .shape
+            .iter()
+            .map(|size| i64::try_from(*size))
+            .collect::<Result<_, _>>()?;
+        let shape = fitted(&input.shape, &found).ok_or_else(|| {
+            let (name, shape) = (&input.name, &input.shape);
+            Failure::usage(format!(
+                "{}: numbers of shape {found:?} do not fit input '{name}' of shape {shape:?} (-1 is any size)",
+                path.display()
+            ))
+        })?;
+        (shape, matrix.values)
     };
-    let count = i64::try_from(values.len()).unwrap_or(i64::MAX);
-    let shape = fitted(&input.shape, count).ok_or_else(|| {
-        let (name, shape) = (&input.name, &input.shape);
-        Failure::usage(format!(
-            "{}: {found} do not fit input '{name}' of shape {shape:?}",
-            path.display()
-        ))
-    })?;
     let data: Vec<Value> = values
         .iter()
         .map(|value| number(*value, &input.datatype))
@@ -75,17 +79,19 @@ fn number(value: f64, datatype: &str) -> Value {
 }
 
 /// How an input holds a picture.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 struct Layout {
     channels: usize,
     height: Option<usize>,
     width: Option<usize>,
     /// Channels come last.
     interleaved: bool,
+    /// The tensor's shape, of channels, height and width.
+    shape: fn(i64, i64, i64) -> Vec<i64>,
 }
 
-/// A picture scaled to what the input's shape says, and what it is for an error message.
-fn picture(path: &Path, input: &TensorSpec) -> anyhow::Result<(String, Vec<f64>)> {
+/// A picture scaled to what the input's shape says, with the shape that it has then.
+fn picture(path: &Path, input: &TensorSpec) -> anyhow::Result<(Vec<i64>, Vec<f64>)> {
     let layout = layout(&input.shape).ok_or_else(|| {
         let (name, shape) = (&input.name, &input.shape);
         Failure::usage(format!(
@@ -116,56 +122,61 @@ fn picture(path: &Path, input: &TensorSpec) -> anyhow::Result<(String, Vec<f64>)
     } else {
         planes
     };
-    Ok((format!("{} × {} pixels", picture.width, picture.height), values))
+    let (channels, height, width) = (
+        i64::try_from(picture.channels)?,
+        i64::try_from(picture.height)?,
+        i64::try_from(picture.width)?,
+    );
+    Ok(((layout.shape)(channels, height, width), values))
 }
 
 /// Where channels, height and width are in a shape.
 fn layout(shape: &[i64]) -> Option<Layout> {
     let channels = |size: i64| usize::try_from(size).ok().filter(|size| [1, 3].contains(size));
     let side = |size: i64| usize::try_from(size).ok();
-    let one = |channels, height, width, interleaved| {
+    let one = |channels, (height, width): (i64, i64), interleaved, shape: fn(i64, i64, i64) -> Vec<i64>| {
         Some(Layout {
             channels,
             height: side(height),
             width: side(width),
             interleaved,
+            shape,
         })
     };
+    let square = |size: i64| Some(size.isqrt()).filter(|root| root * root == size);
     match *shape {
-        [-1 | 1, c, h, w] if channels(c).is_some() => one(channels(c)?, h, w, false),
-        [-1 | 1, h, w, c] if channels(c).is_some() => one(channels(c)?, h, w, true),
-        [c, h, w] if channels(c).is_some() && c != -1 => one(channels(c)?, h, w, false),
-        [h, w, c] if channels(c).is_some() => one(channels(c)?, h, w, true),
-        [-1, h, w] => one(1, h, w, false),
-        [-1 | 1, n] | [n] if n > 0 => {
-            let root = n.isqrt();
-            if root * root == n {
-                one(1, root, root, false)
-            } else {
-                None
-            }
+        [-1 | 1, c, h, w] if channels(c).is_some() => {
+            one(channels(c)?, (h, w), false, |c, h, w| vec![1, c, h, w])
         }
+        [-1 | 1, h, w, c] if channels(c).is_some() => {
+            one(channels(c)?, (h, w), true, |c, h, w| vec![1, h, w, c])
+        }
+        [c, h, w] if channels(c).is_some() => one(channels(c)?, (h, w), false, |c, h, w| vec![c, h, w]),
+        [h, w, c] if channels(c).is_some() => one(channels(c)?, (h, w), true, |c, h, w| vec![h, w, c]),
+        [-1, h, w] => one(1, (h, w), false, |_, h, w| vec![1, h, w]),
+        [-1 | 1, n] if n > 0 => one(1, (square(n)?, square(n)?), false, |_, h, w| vec![1, h * w]),
+        [n] if n > 0 => one(1, (square(n)?, square(n)?), false, |_, h, w| vec![h * w]),
         _ => None,
     }
 }
 
-/// The stated shape with its one free size filled in.
-fn fitted(stated: &[i64], count: i64) -> Option<Vec<i64>> {
-    let fixed: i64 = stated
-        .iter()
-        .filter(|size| **size != -1)
-        .try_fold(1_i64, |p, size| p.checked_mul(*size))?;
-    let free = stated.iter().filter(|size| **size == -1).count();
-    match free {
-        0 if fixed == count => Some(stated.to_vec()),
-        1 if fixed > 0 && count % fixed == 0 => Some(
-            stated
-                .iter()
-                .map(|size| if *size == -1 { count / fixed } else { *size })
-                .collect(),
-        ),
-        _ => None,
-    }
+/// The shape in which numbers of a file fit an input: as they are, as one record, as the only one of a file, or each
+/// row folded into the sizes of a record, in order. Sizes are never exchanged: that would be another picture.
+fn fitted(stated: &[i64], found: &[i64]) -> Option<Vec<i64>> {
+    let as_one = [&[1][..], found].concat();
+    let mut ways = vec![found, as_one.as_slice()];
+    ways.extend(found.strip_prefix(&[1]));
+    let whole = ways.iter().find(|way| fits(stated, way)).map(|way| way.to_vec());
+    whole.or_else(|| ways.iter().find_map(|way| folded(stated, way)))
+}
+
+/// Rows of a table as records of several dimensions, or such records as rows of a table.
+fn folded(stated: &[i64], found: &[i64]) -> Option<Vec<i64>> {
+    let ((_, record), (rows, row)) = (stated.split_first()?, found.split_first()?);
+    let is_table = record.len() <= 1 || row.len() <= 1;
+    let count = |sizes: &[i64]| sizes.iter().copied().try_fold(1, i64::checked_mul);
+    let shape = [&[*rows][..], record].concat();
+    (is_table && count(record)? == count(row)? && fits(stated, &shape)).then_some(shape)
 }
 
 #[cfg(test)]
@@ -173,11 +184,37 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rows_are_fitted_to_the_stated_shape() {
-        assert_eq!(fitted(&[-1, 1, 8, 8], 128), Some(vec![2, 1, 8, 8]));
-        assert_eq!(fitted(&[-1, 64], 65), None);
-        assert_eq!(fitted(&[4], 4), Some(vec![4]));
-        assert_eq!(fitted(&[-1, -1], 4), None);
+    fn numbers_keep_the_shape_of_their_file() {
+        let fitting: [(&[i64], &[i64], &[i64]); 10] = [
+            (&[-1, -1], &[1, 128], &[1, 128]),
+            (&[-1, 64], &[64], &[1, 64]),
+            (&[4], &[1, 4], &[4]),
+            (&[-1], &[5], &[5]),
+            (&[-1], &[5, 1], &[5]),
+            (&[-1, 1], &[5], &[5, 1]),
+            (&[-1, 1, 8, 8], &[2, 64], &[2, 1, 8, 8]),
+            (&[-1, 1, 8, 8], &[64], &[1, 1, 8, 8]),
+            (&[-1, 1, 8, 8], &[1, 8, 8], &[1, 1, 8, 8]),
+            (&[-1, 64], &[2, 8, 8], &[2, 64]),
+        ];
+        for (stated, found, shape) in fitting {
+            assert_eq!(
+                fitted(stated, found).as_deref(),
+                Some(shape),
+                "{stated:?} {found:?}"
+            );
+        }
+        let unfit: [(&[i64], &[i64]); 6] = [
+            (&[-1, 64], &[2, 65]),
+            (&[-1, 3, 8, 8], &[1, 8, 8, 3]),
+            (&[-1, 3, 8, 8], &[8, 8, 3]),
+            (&[4, 2], &[2, 4]),
+            (&[-1, i64::MAX, i64::MAX], &[1, 1]),
+            (&[], &[4]),
+        ];
+        for (stated, found) in unfit {
+            assert_eq!(fitted(stated, found), None, "{stated:?} {found:?}");
+        }
     }
 
     #[test]
@@ -206,6 +243,11 @@ mod tests {
         assert_eq!(given[0]["shape"], json!([1, 1, 2, 2]));
         let given = read(&path, &[spec("FP32", &[-1, 2, 2, 3])]).unwrap();
         assert_eq!(given[0]["data"].as_array().unwrap().len(), 12);
+        assert_eq!(given[0]["shape"], json!([1, 2, 2, 3]));
+        let free = read(&path, &[spec("FP32", &[-1, 3, -1, -1])]).unwrap();
+        assert_eq!(free[0]["shape"], json!([1, 3, 1, 1]));
+        let flat = read(&path, &[spec("FP32", &[4])]).unwrap();
+        assert_eq!(flat[0]["shape"], json!([4]));
         let refused = read(&path, &[spec("FP32", &[-1, 7])]).unwrap_err();
         assert!(refused.to_string().contains("no picture"), "{refused}");
     }

@@ -53,6 +53,14 @@ fn server(args: &Ps) -> anyhow::Result<Value> {
             text::plain(&detail)
         );
     }
+    state(address, parsed)
+}
+
+/// What a server says, if it is one of ours.
+fn state(address: &str, parsed: Value) -> anyhow::Result<Value> {
+    if !parsed.get("versions").is_some_and(Value::is_array) {
+        anyhow::bail!("what answers at {address} is no `fieldmark serve`");
+    }
     Ok(parsed)
 }
 
@@ -198,16 +206,23 @@ fn drifted(title: &str, features: Option<&Value>) -> Vec<String> {
         .unwrap_or_default()
         .iter()
         .filter(|feature| feature.get("drifted") == Some(&Value::Bool(true)));
-    let number = |feature: &Value, name: &str| feature.get(name).and_then(Value::as_f64).unwrap_or_default();
     let line = |feature: &Value| {
+        let number = |name: &str| feature.get(name).and_then(Value::as_f64);
+        let against = |what: &str, name: &str| {
+            let (found, chance) = (number(name)?, number(&format!("{name}_threshold"))?);
+            Some(format!("{what} {found:.3} (chance makes up to {chance:.3})"))
+        };
+        let psi = number("psi").map(|psi| format!("PSI {psi:.3}"));
+        let told = [against("χ²", "chi_squared"), psi, against("KS", "ks")];
+        let mut told: Vec<String> = told.into_iter().flatten().collect();
+        if feature.get("not_finite_drifted") == Some(&Value::Bool(true)) {
+            let count = text::number(feature, "not_finite");
+            told.push(format!("{count} rows whose value is no finite number"));
+        }
         format!(
-            "{}: drift of {}: PSI {:.3} (chance makes up to {:.3}), KS {:.3} (up to {:.3}), {} rows",
-            title,
+            "{title}: drift of {}: {}, {} rows with a number",
             text::plain(&text::string(feature, "name")),
-            number(feature, "psi"),
-            number(feature, "psi_threshold"),
-            number(feature, "ks"),
-            number(feature, "ks_threshold"),
+            told.join(", "),
             text::number(feature, "records"),
         )
     };
@@ -276,4 +291,39 @@ fn node_drift(node: &Value) -> Vec<String> {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_server_of_ours_is_not_shown_as_an_empty_one() {
+        for answer in [json!(null), json!({}), json!([]), json!({ "versions": 1 })] {
+            assert!(state("x", answer.clone()).is_err(), "{answer}");
+        }
+        assert!(state("x", json!({ "versions": [] })).is_ok());
+    }
+
+    #[test]
+    fn a_line_of_drift_tells_what_was_found() {
+        let lines = |feature: Value| drifted("m@1", Some(&json!([feature]))).join("\n");
+        let found = lines(json!({
+            "name": "x", "records": 200, "drifted": true, "chi_squared": 50.0, "chi_squared_threshold": 30.0,
+            "psi": 0.4, "ks": 0.3, "ks_threshold": 0.2, "not_finite": 0, "not_finite_drifted": false,
+        }));
+        assert!(
+            found.contains("χ² 50.000 (chance makes up to 30.000), PSI 0.400, KS"),
+            "{found}"
+        );
+        let gone = lines(json!({
+            "name": "x", "records": 0, "drifted": true, "chi_squared": null, "psi": null, "ks": null,
+            "not_finite": 120, "not_finite_drifted": true,
+        }));
+        assert!(
+            gone.contains("120 rows whose value is no finite number") && !gone.contains("PSI"),
+            "{gone}"
+        );
+        assert_eq!(lines(json!({ "name": "x", "drifted": false })), "");
+    }
 }

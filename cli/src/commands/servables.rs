@@ -10,7 +10,7 @@ use fieldmark_package::{Package, Source as Files, Workshop};
 use fieldmark_serving::{
     Catalog, Failure as Refused, Kind, Offered, PoolOptions, Servable, Tensor, TensorSpec,
 };
-use fieldmark_tensors::{Datatype, element_count, zeros};
+use fieldmark_tensors::{Datatype, element_count};
 use serde_json::{Value, json};
 
 use super::releases;
@@ -30,10 +30,10 @@ pub(crate) enum Source {
 }
 
 impl Source {
-    /// What the user means. A bare name is always a release, even beside a folder of that name.
+    /// What the user means. A bare name is always a release, even beside a folder of that name; a path where there is
+    /// nothing is refused.
     pub(crate) fn of(named: &str) -> anyhow::Result<Self> {
-        let written_as_path = named == "." || named == ".." || named.contains(std::path::is_separator);
-        if written_as_path && Path::new(named).is_dir() {
+        if is_path(named) {
             return Ok(Self::Folder(super::absolute(Path::new(named))?));
         }
         Ok(Self::Release(named.to_owned()))
@@ -45,6 +45,17 @@ impl Source {
             Self::Folder(folder) => Ok(folder.clone()),
             Self::Release(reference) => releases::laid_out(global, reference),
         }
+    }
+}
+
+/// Whether a path is meant and no release: `.`, `..`, or what has a separator, unless it reads as `AUTHOR/NAME` and
+/// there is nothing of that path.
+pub(crate) fn is_path(named: &str) -> bool {
+    let parts: Vec<&str> = named.split(std::path::is_separator).collect();
+    match parts.as_slice() {
+        [one] => [".", ".."].contains(one),
+        [author, name] if !["", ".", ".."].contains(author) && !name.is_empty() => Path::new(named).exists(),
+        _ => true,
     }
 }
 
@@ -173,15 +184,33 @@ pub(crate) fn curl(base: &str, servable: &Servable) -> String {
 
 /// Zeros or empty texts for an input, if they are few.
 fn example(spec: &TensorSpec) -> Option<Value> {
-    let tensor = zeros(spec).ok()?;
-    let count = element_count(&tensor.shape)
-        .ok()
-        .filter(|count| *count <= EXAMPLE_MAX)?;
-    let element = match tensor.datatype {
+    let shape: Vec<i64> = spec.shape.iter().map(|size| (*size).max(1)).collect();
+    let count = element_count(&shape).ok().filter(|count| *count <= EXAMPLE_MAX)?;
+    let element = match Datatype::parse(&spec.datatype)? {
         Datatype::Bytes => json!(""),
         Datatype::Bool => json!(false),
         _ => json!(0),
     };
     let data = vec![element; count];
-    Some(json!({ "name": spec.name, "datatype": spec.datatype, "shape": tensor.shape, "data": data }))
+    Some(json!({ "name": spec.name, "datatype": spec.datatype, "shape": shape, "data": data }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_as_a_path_is_no_release() {
+        let missing = Source::of("./no-such-folder").unwrap_err().to_string();
+        assert!(missing.contains("no such file or folder"), "{missing}");
+        assert!(matches!(Source::of(".").unwrap(), Source::Folder(_)));
+        assert!(matches!(Source::of("digits").unwrap(), Source::Release(_)));
+        assert!(matches!(
+            Source::of("acme/digits@1.0.0").unwrap(),
+            Source::Release(_)
+        ));
+        for path in ["..", "../digits", "/digits", "acme/", "a/b/c"] {
+            assert!(is_path(path), "{path}");
+        }
+    }
 }

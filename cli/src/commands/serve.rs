@@ -107,6 +107,7 @@ fn server_options(args: &Serve) -> anyhow::Result<ServerOptions> {
         page: Some(page::page()),
         body_bytes_max,
         bodies_bytes_max: defaults.bodies_bytes_max.max(body_bytes_max.saturating_mul(4)),
+        body_timeout: Duration::from_secs(args.body_timeout),
         ..defaults
     })
 }
@@ -152,14 +153,13 @@ async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Ou
         false => Some(bound("--grpc", args.grpc).await?),
     };
     let repository = Repository::new(Some(models.clone()));
-    for name in models.names() {
-        let spinner = out.spinner(&format!("loading {name}"));
-        let loaded = repository.reload(&name).await;
-        spinner.finish_and_clear();
-        if let Err(failure) = loaded {
-            repository.stop().await;
-            return Err(anyhow::anyhow!("{failure}"));
-        }
+    let loaded = tokio::select! {
+        loaded = load(&repository, &models, out) => loaded,
+        () = signals.stopped() => Err(anyhow::anyhow!("told to stop before the models were loaded")),
+    };
+    if loaded.is_err() {
+        repository.stop().await;
+        return loaded;
     }
     let ready = Ready {
         event: "ready",
@@ -182,19 +182,36 @@ async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Ou
         tokio::spawn(async move { listen(listener, face, &options, stop, drain).await })
     };
     let mut faces = vec![start(http, rest::face(&repository, &options))];
-    faces.extend(grpc_listener.map(|listener| start(listener, grpc::face(&repository, &options))));
-    while let Some(asked) = signals.next().await {
-        match asked {
-            Asked::Stop => break,
-            Asked::Reload => reload(&repository, &models, out).await,
+    faces.extend(grpc_listener.map(|listener| start(listener, grpc::face(&repository, &options, &stop))));
+    while let Asked::Reload = signals.next().await {
+        tokio::select! {
+            () = reload(&repository, &models, out) => {}
+            () = signals.stopped() => break,
         }
     }
-    out.note("stopping: requests that were begun are answered");
+    out.note("stopping: requests that were begun are answered; told again, they are not");
     stop.stop();
-    for face in faces {
-        face.await?;
+    let ended = async {
+        for face in faces {
+            face.await?;
+        }
+        repository.stop().await;
+        Ok(())
+    };
+    tokio::select! {
+        ended = ended => ended,
+        () = signals.stopped() => Err(anyhow::anyhow!("told to stop twice: requests were left unanswered")),
     }
-    repository.stop().await;
+}
+
+/// Loads every model, or nothing.
+async fn load(repository: &Repository, models: &Models, out: &Output) -> anyhow::Result<()> {
+    for name in models.names() {
+        let spinner = out.spinner(&format!("loading {name}"));
+        let loaded = repository.reload(&name).await;
+        spinner.finish_and_clear();
+        loaded.map_err(|failure| anyhow::anyhow!("{failure}"))?;
+    }
     Ok(())
 }
 
@@ -237,12 +254,17 @@ impl Signals {
         })
     }
 
-    async fn next(&mut self) -> Option<Asked> {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => Some(Asked::Stop),
-            _ = self.terminate.recv() => Some(Asked::Stop),
-            _ = self.hangup.recv() => Some(Asked::Reload),
+            _ = self.interrupt.recv() => Asked::Stop,
+            _ = self.terminate.recv() => Asked::Stop,
+            _ = self.hangup.recv() => Asked::Reload,
         }
+    }
+
+    /// Waits to be told to stop.
+    async fn stopped(&mut self) {
+        while let Asked::Reload = self.next().await {}
     }
 }
 

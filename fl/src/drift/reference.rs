@@ -47,6 +47,9 @@ pub struct Distribution {
     pub edges: Vec<f64>,
     /// Rows in each bin: one more than edges.
     pub counts: Vec<u64>,
+    /// Rows whose value is no finite number; they are in no bin.
+    #[serde(default)]
+    pub not_finite: u64,
 }
 
 impl Distribution {
@@ -84,6 +87,9 @@ impl Distribution {
             .try_fold(0u64, |sum, count| sum.checked_add(*count));
         if !total.is_some_and(|total| (1..1 << 53).contains(&total)) {
             return fail("counts add up to between 1 and 2^53");
+        }
+        if self.not_finite >= 1 << 53 {
+            return fail("not_finite is below 2^53");
         }
         Ok(())
     }
@@ -132,21 +138,28 @@ impl Reference {
 pub struct Collector {
     names: Vec<String>,
     values: Vec<Vec<f64>>,
+    not_finite: Vec<u64>,
 }
 
 impl Collector {
     /// For features of these names, at most [`FEATURES_MAX`].
     #[must_use]
     pub fn new(names: Vec<String>) -> Self {
-        let values = vec![Vec::new(); names.len()];
-        Self { names, values }
+        Self {
+            values: vec![Vec::new(); names.len()],
+            not_finite: vec![0; names.len()],
+            names,
+        }
     }
 
-    /// Takes one row: a value for each feature, in order. Values that are no numbers are left out.
-    pub fn add(&mut self, row: &[f64]) {
-        for (values, value) in self.values.iter_mut().zip(row) {
-            if value.is_finite() && values.len() < VALUES_MAX {
-                values.push(*value);
+    /// Takes one row: what each feature has in it, in order. Values that are no finite numbers are counted.
+    pub fn add(&mut self, row: &[Option<f64>]) {
+        let features = self.values.iter_mut().zip(&mut self.not_finite);
+        for ((values, not_finite), value) in features.zip(row) {
+            match value {
+                Some(value) if !value.is_finite() => *not_finite += 1,
+                Some(value) if values.len() < VALUES_MAX => values.push(*value),
+                _ => {}
             }
         }
     }
@@ -155,17 +168,17 @@ impl Collector {
     /// told from them.
     #[must_use]
     pub fn finish(self, calibration: Option<Calibration>) -> Reference {
-        let binned = self.names.into_iter().zip(self.values);
+        let binned = self.names.into_iter().zip(self.values).zip(self.not_finite);
         Reference {
             features: binned
-                .filter_map(|(name, values)| distribution(name, values))
+                .filter_map(|((name, values), not_finite)| distribution(name, values, not_finite))
                 .collect(),
             calibration,
         }
     }
 }
 
-fn distribution(name: String, mut values: Vec<f64>) -> Option<Distribution> {
+fn distribution(name: String, mut values: Vec<f64>, not_finite: u64) -> Option<Distribution> {
     values.sort_by(f64::total_cmp);
     let least = *values.first()?;
     let at = |part: usize| values.get(values.len() * part / BINS).copied();
@@ -179,6 +192,7 @@ fn distribution(name: String, mut values: Vec<f64>) -> Option<Distribution> {
         name,
         counts: vec![0; edges.len() + 1],
         edges,
+        not_finite,
     };
     for value in &values {
         let bin = found.bin(*value)?;
@@ -195,15 +209,43 @@ mod tests {
     fn rows_become_deciles_and_survive_the_file() {
         let mut collector = Collector::new(vec!["x".into(), "constant".into(), "rare".into()]);
         for at in 0..1000 {
-            collector.add(&[f64::from(at), 4.0, if at == 7 { 1.0 } else { 0.0 }]);
+            collector.add(&[
+                Some(f64::from(at)),
+                Some(4.0),
+                Some(if at == 7 { 1.0 } else { 0.0 }),
+            ]);
         }
+        collector.add(&[Some(f64::NAN), None, None]);
         let reference = collector.finish(None);
         let names: Vec<_> = reference.features.iter().map(|f| f.name.as_str()).collect();
         assert_eq!(names, ["x", "rare"]);
         assert_eq!(reference.features[0].counts, vec![100; 10]);
         assert_eq!(reference.features[1].counts, vec![999, 1]);
+        let not_finite: Vec<u64> = reference.features.iter().map(|f| f.not_finite).collect();
+        assert_eq!(not_finite, [1, 0]);
         let text = serde_json::to_string(&reference).unwrap();
         assert_eq!(Reference::parse(&text).unwrap(), reference);
+    }
+
+    #[test]
+    fn borders_are_the_same_numbers_after_the_file() {
+        let edges: Vec<f64> = (1..255).map(|level| f64::from(level) / 255.0).collect();
+        for chunk in edges.chunks(BINS_MAX - 1) {
+            let feature = Distribution {
+                name: "x".into(),
+                edges: chunk.to_vec(),
+                counts: vec![1; chunk.len() + 1],
+                not_finite: 0,
+            };
+            let reference = Reference {
+                features: vec![feature],
+                calibration: None,
+            };
+            let text = serde_json::to_string_pretty(&reference).unwrap();
+            assert_eq!(Reference::parse(&text).unwrap(), reference);
+        }
+        let old = r#"{"features": [{"name": "x", "edges": [1], "counts": [1, 1]}]}"#;
+        assert_eq!(Reference::parse(old).unwrap().features[0].not_finite, 0);
     }
 
     #[test]

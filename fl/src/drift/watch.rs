@@ -56,8 +56,9 @@ impl Watch {
         &self.reference
     }
 
-    /// Counts one row: a value for each feature of the reference, in its order.
-    pub fn add(&mut self, row: &[f64]) {
+    /// Counts one row: what each feature of the reference has in it, in its order. A feature without a value is not
+    /// counted; a value that is no finite number is.
+    pub fn add(&mut self, row: &[Option<f64>]) {
         if self.blocks.back().is_none_or(|block| block.rows >= BLOCK_ROWS) {
             self.blocks.push_back(Block::new(&self.reference));
             if self.blocks.len() > BLOCKS + 1 {
@@ -70,15 +71,12 @@ impl Watch {
         block.rows += 1;
         let features = self.reference.features.iter().zip(row).enumerate();
         for (at, (feature, value)) in features {
-            let bins = block.counts.get_mut(at);
-            match (feature.bin(*value), bins) {
-                (Some(bin), Some(bins)) => bins.get_mut(bin).into_iter().for_each(|count| *count += 1),
-                _ => block
-                    .not_finite
-                    .get_mut(at)
-                    .into_iter()
-                    .for_each(|count| *count += 1),
-            }
+            let Some(value) = value else { continue };
+            let count = match feature.bin(*value) {
+                Some(bin) => block.counts.get_mut(at).and_then(|bins| bins.get_mut(bin)),
+                None => block.not_finite.get_mut(at),
+            };
+            count.into_iter().for_each(|count| *count += 1);
         }
     }
 
@@ -107,18 +105,18 @@ mod tests {
 
     fn watch() -> Watch {
         let mut collector = Collector::new(vec!["x".into()]);
-        (0..1000).for_each(|at| collector.add(&[f64::from(at % 100)]));
+        (0..1000).for_each(|at| collector.add(&[Some(f64::from(at % 100))]));
         Watch::new(collector.finish(None))
     }
 
     #[test]
     fn what_changes_is_found_and_forgotten_when_it_ends() {
         let mut watch = watch();
-        (0..1000).for_each(|at| watch.add(&[f64::from(at % 100)]));
+        (0..1000).for_each(|at| watch.add(&[Some(f64::from(at % 100))]));
         assert!(!watch.findings()[0].drifted);
-        (0..1000).for_each(|at| watch.add(&[f64::from(at % 50)]));
+        (0..1000).for_each(|at| watch.add(&[Some(f64::from(at % 50))]));
         assert!(watch.findings()[0].drifted);
-        (0..3000).for_each(|at| watch.add(&[f64::from(at % 100)]));
+        (0..3000).for_each(|at| watch.add(&[Some(f64::from(at % 100))]));
         let found = &watch.findings()[0];
         assert!(!found.drifted && found.records <= 2048 + 256, "{found:?}");
     }
@@ -126,8 +124,11 @@ mod tests {
     #[test]
     fn values_that_are_no_numbers_are_counted_apart() {
         let mut watch = watch();
-        watch.add(&[f64::NAN]);
+        watch.add(&[Some(f64::NAN)]);
+        watch.add(&[None]);
         let found = &watch.findings()[0];
         assert_eq!((found.records, found.not_finite), (0, 1));
+        (0..100).for_each(|_| watch.add(&[Some(f64::NAN)]));
+        assert!(watch.findings()[0].drifted);
     }
 }

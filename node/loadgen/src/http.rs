@@ -1,6 +1,7 @@
 //! A server over HTTP/1.1 with kept connections: each request is the same bytes.
 
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
@@ -11,6 +12,9 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 
 use crate::System;
+
+/// Longest time for one answer. A server that takes connections and never answers must end a run, not hang it.
+const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// An address that cannot be asked.
 #[derive(Debug, Error)]
@@ -39,6 +43,7 @@ pub struct HttpSystem {
     message: Message,
     uri: Uri,
     address: String,
+    answer_max: Duration,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
 }
 
@@ -55,6 +60,7 @@ impl HttpSystem {
         let host = authority.map(|a| a.host()).ok_or_else(refused)?;
         Ok(Self {
             address: format!("{host}:{port}"),
+            answer_max: ANSWER_MAX,
             idle: Mutex::default(),
             uri,
             message,
@@ -64,8 +70,16 @@ impl HttpSystem {
     /// Sends the message and returns the answer's body.
     ///
     /// # Errors
-    /// When there is no connection, or the status is no success; one line for a person.
+    /// When there is no connection, the status is no success, or no answer comes for a minute; one line for a person.
     pub async fn answer(&self) -> Result<Bytes, String> {
+        let answer = tokio::time::timeout(self.answer_max, self.exchange()).await;
+        answer.unwrap_or_else(|_| {
+            let seconds = self.answer_max.as_secs_f64();
+            Err(format!("{}: no answer within {seconds} s", self.address))
+        })
+    }
+
+    async fn exchange(&self) -> Result<Bytes, String> {
         let kept = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut connection = match kept.filter(|kept| !kept.is_closed()) {
             Some(kept) => kept,
@@ -157,5 +171,14 @@ mod tests {
         let refused = system.ask().await.unwrap_err();
         assert!(refused.contains("429") && refused.contains("busy"), "{refused}");
         server.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_server_that_never_answers_is_given_up() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut system = system(&format!("http://{}/x", listener.local_addr().unwrap())).unwrap();
+        system.answer_max = Duration::from_millis(50);
+        let refused = system.ask().await.unwrap_err();
+        assert!(refused.contains("no answer within 0.05 s"), "{refused}");
     }
 }

@@ -128,8 +128,9 @@ mod tests {
             seed: 1,
             figure: Figure {
                 name: "x".into(),
-                value: 1.0,
+                value: Some(1.0),
                 unit: "ms",
+                note: None,
             },
             queries: 3,
             samples_per_query: 1,

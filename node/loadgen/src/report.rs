@@ -69,10 +69,13 @@ impl Latency {
 pub struct Figure {
     /// What it is, for example `p90 of latency`.
     pub name: String,
-    /// The value.
-    pub value: f64,
+    /// The value; `None` where nothing was answered.
+    pub value: Option<f64>,
     /// `ms` or a rate.
     pub unit: &'static str,
+    /// What must be said with the value, such as that more was not tried.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// What a run found.

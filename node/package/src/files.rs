@@ -26,6 +26,22 @@ pub(crate) fn read_text(path: &Path) -> Result<String, PackageError> {
     String::from_utf8(read_bytes(path, TEXT_BYTES_MAX)?).map_err(not_text)
 }
 
+/// Reads a text that is among a package's listed files. Whatever else a name leads to, a device, a pipe or a file
+/// outside, is never opened; `missing` says so.
+pub(crate) fn read_listed(
+    folder: &Path,
+    listed: &[String],
+    file: &str,
+    missing: &str,
+) -> Result<String, PackageError> {
+    let path = folder.join(file);
+    if !listed.iter().any(|listed| listed == file) {
+        let detail = missing.to_owned();
+        return Err(PackageError::File { path, detail });
+    }
+    read_text(&path)
+}
+
 /// Reads a file of at most `bytes_max` bytes.
 pub(crate) fn read_bytes(path: &Path, bytes_max: u64) -> Result<Vec<u8>, PackageError> {
     let file = File::open(path).map_err(PackageError::io(path))?;

@@ -4,7 +4,9 @@
 //! takes, how many channels a convolution. Those numbers are put into the next guess. Once a guess runs, the model
 //! runs again on two records: sizes that grew with them are the caller's.
 
-use fieldmark_supervisor::{Runner, Tensor};
+use std::time::Duration;
+
+use fieldmark_supervisor::{InferError, Runner, Tensor};
 use fieldmark_tensors::values;
 
 use crate::inspect::Slot;
@@ -22,6 +24,18 @@ const SHAPES: [&[i64]; 7] = [
 ];
 /// Corrections of one guess.
 const CORRECTIONS_MAX: usize = 4;
+/// Longest time for one guess. A model that takes longer on one small record is no model to guess at.
+pub(crate) const ANSWER_MAX: Duration = Duration::from_secs(5);
+/// Longest pause after guesses that crashed the model; a longer one ends the guessing.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// A guess that did not run, with the model's words.
+enum Refusal {
+    /// Another guess may run.
+    Guess(String),
+    /// No other will, or not soon.
+    End(String),
+}
 
 /// Inputs and outputs that were seen to work.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +55,8 @@ pub(crate) async fn see(runner: &Runner, inputs: &[Slot], outputs: &[Slot]) -> R
             for _ in 0..CORRECTIONS_MAX {
                 match run(runner, &guess, 1).await {
                     Ok(first) => return Ok(settle(runner, guess, first, outputs).await),
-                    Err(words) => {
+                    Err(Refusal::End(words)) => return Err(words),
+                    Err(Refusal::Guess(words)) => {
                         let correction = corrected(&guess, inputs, &words);
                         last = words;
                         let Some(correction) = correction else { break };
@@ -70,7 +85,7 @@ fn filled(inputs: &[Slot], datatype: &str, shape: &[i64]) -> Vec<TensorSpec> {
 }
 
 /// Runs on zeros, with `records` for every first size that is free.
-async fn run(runner: &Runner, inputs: &[TensorSpec], records: i64) -> Result<Vec<Tensor>, String> {
+async fn run(runner: &Runner, inputs: &[TensorSpec], records: i64) -> Result<Vec<Tensor>, Refusal> {
     let sized = |input: &TensorSpec| {
         let mut shape = input.shape.clone();
         if let Some(first) = shape.first_mut().filter(|first| **first == -1) {
@@ -82,8 +97,26 @@ async fn run(runner: &Runner, inputs: &[TensorSpec], records: i64) -> Result<Vec
         }
     };
     let sized: Vec<TensorSpec> = inputs.iter().map(sized).collect();
-    let tensors = values::zeros(&sized).map_err(|error| error.to_string())?;
-    runner.infer(tensors).await.map_err(|error| error.to_string())
+    let tensors = values::zeros(&sized).map_err(|error| Refusal::Guess(error.to_string()))?;
+    let answer = match runner.infer(tensors.clone()).await {
+        Err(InferError::BackingOff { retry_in, .. }) if retry_in <= PAUSE_MAX => {
+            tokio::time::sleep(retry_in).await;
+            runner.infer(tensors).await
+        }
+        answer => answer,
+    };
+    answer.map_err(refusal)
+}
+
+fn refusal(error: InferError) -> Refusal {
+    let words = error.to_string();
+    match error {
+        InferError::TimedOut { .. }
+        | InferError::BackingOff { .. }
+        | InferError::Restart { .. }
+        | InferError::Stopped { .. } => Refusal::End(words),
+        _ => Refusal::Guess(words),
+    }
 }
 
 /// Decides which sizes are free, by a run on two records.
@@ -185,6 +218,17 @@ mod tests {
             datatype: None,
             shape: None,
         }
+    }
+
+    #[test]
+    fn a_model_that_hangs_is_not_asked_again() {
+        let name = || "m".to_owned();
+        let after = ANSWER_MAX;
+        let slow = refusal(InferError::TimedOut { name: name(), after });
+        assert!(matches!(slow, Refusal::End(words) if words.contains("no answer after 5 s")));
+        let cause = "signal 11".to_owned();
+        let crash = refusal(InferError::Crashed { name: name(), cause });
+        assert!(matches!(crash, Refusal::Guess(words) if words.contains("signal 11")));
     }
 
     #[test]

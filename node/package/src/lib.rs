@@ -61,15 +61,29 @@ impl Package {
     /// # Errors
     /// [`PackageError`] naming the file and what to do.
     pub fn read(folder: &Path) -> Result<Self, PackageError> {
+        let package = Self::read_without_reference(folder)?;
+        package.reference()?;
+        Ok(package)
+    }
+
+    /// Reads and checks a folder whose reference distributions are not there yet, or are about to be replaced.
+    ///
+    /// # Errors
+    /// [`PackageError`] naming the file and what to do.
+    pub fn read_without_reference(folder: &Path) -> Result<Self, PackageError> {
         if !folder.is_dir() {
             return Err(PackageError::NoFolder {
                 path: folder.to_owned(),
             });
         }
-        let manifest = Manifest::parse(&files::read_text(&folder.join(MANIFEST_FILE))?)
-            .map_err(PackageError::manifest(folder))?;
-        let card = files::read_text(&folder.join(CARD_FILE))?;
+        // Without a manifest nobody meant this folder: that is said before anything about its files.
+        let path = folder.join(MANIFEST_FILE);
+        std::fs::symlink_metadata(&path).map_err(PackageError::io(&path))?;
         let files = files::list(folder)?;
+        let every = "every package has this file, and it is none of this one's";
+        let manifest = Manifest::parse(&files::read_listed(folder, &files, MANIFEST_FILE, every)?)
+            .map_err(PackageError::manifest(folder))?;
+        let card = files::read_listed(folder, &files, CARD_FILE, every)?;
         let package = Self {
             folder: folder.to_owned(),
             manifest,
@@ -81,7 +95,6 @@ impl Package {
             pickle::refuse(&package.folder.join(file))?;
         }
         package.check_runtime()?;
-        package.reference()?;
         Ok(package)
     }
 
@@ -153,7 +166,8 @@ impl Package {
             return Ok(values::zeros(&release.inputs)?);
         };
         let path = self.folder.join(&sample.file);
-        let text = files::read_text(&path)?;
+        let named = format!("[sample] of {MANIFEST_FILE} names it, and it is no file of the package");
+        let text = files::read_listed(&self.folder, &self.files, &sample.file, &named)?;
         let fail = |detail: String| PackageError::Sample {
             path: path.clone(),
             detail,
@@ -171,11 +185,9 @@ impl Package {
             return Ok(None);
         };
         let path = self.folder.join(&drift.file);
-        if !self.files.contains(&drift.file) {
-            let detail = format!("[drift] of {MANIFEST_FILE} names it, and it is no file of the package");
-            return Err(PackageError::File { path, detail });
-        }
-        let parsed = Reference::parse(&files::read_text(&path)?);
+        let named = format!("[drift] of {MANIFEST_FILE} names it, and it is no file of the package");
+        let text = files::read_listed(&self.folder, &self.files, &drift.file, &named)?;
+        let parsed = Reference::parse(&text);
         Ok(Some(
             parsed.map_err(|source| PackageError::Reference { path, source })?,
         ))

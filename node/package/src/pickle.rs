@@ -70,18 +70,27 @@ fn refuse_archive<R: Read + Seek>(path: &Path, mut archive: ZipArchive<R>) -> Re
             detail,
         });
     }
+    let unread = |at: usize, error: &dyn std::fmt::Display| PackageError::File {
+        path: path.to_owned(),
+        detail: format!(
+            "member {at} of the archive cannot be looked into ({error}); write the archive again"
+        ),
+    };
     let (mut pickled, mut code, mut constants) = (false, false, false);
     for at in 0..archive.len() {
-        let Ok(mut member) = archive.by_index(at) else {
-            continue;
-        };
+        // The name is there even where the content cannot be read.
+        let member = archive.by_index_raw(at).map_err(|error| unread(at, &error))?;
         let name = String::from_utf8_lossy(member.name_raw()).into_owned();
+        drop(member);
         pickled |= name.ends_with(".pkl") || name.ends_with(".pickle");
         code |= name.contains("/code/");
         constants |= name.ends_with("/constants.pkl");
-        if name.ends_with(".npy")
-            && start_of(&mut member).is_ok_and(|s| fieldmark_node_data::holds_pickle(&s))
-        {
+        if !name.ends_with(".npy") {
+            continue;
+        }
+        let mut member = archive.by_index(at).map_err(|error| unread(at, &error))?;
+        let start = start_of(&mut member).map_err(|error| unread(at, &error))?;
+        if fieldmark_node_data::holds_pickle(&start) {
             return refused(
                 "an archive with an array of Python objects",
                 "convert it to numbers or text",

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use fieldmark_protocol::card::Card;
 use fieldmark_protocol::manifest::{CARD_FILE, MANIFEST_FILE};
 use fieldmark_protocol::release::TensorSpec;
-use fieldmark_supervisor::{Runner, RunnerSpec, SupervisorConfig};
+use fieldmark_supervisor::{Limits, Runner, RunnerSpec, SupervisorConfig};
 use fieldmark_tensors::values;
 
 use crate::inspect::{self, Finding, Folder, Slot};
@@ -120,7 +120,11 @@ async fn draft(from: &Path, config: Option<&SupervisorConfig>) -> Result<Draft, 
     let Some(config) = config else {
         return Ok(unseen(name_of(from), entry, found, None));
     };
-    let spec = spec(&found, from);
+    let limits = Limits {
+        request_timeout: guess::ANSWER_MAX,
+        ..config.limits.clone()
+    };
+    let spec = spec(&found, from).limits(limits);
     let runner = match Runner::start(config, spec).await {
         Ok(runner) => runner,
         Err(error) => return Ok(unseen(name_of(from), entry, found, Some(error.to_string()))),

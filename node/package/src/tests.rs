@@ -34,6 +34,14 @@ fn archive(path: &Path, members: &[&str]) {
     archive.finish().unwrap();
 }
 
+/// States another compression method, 12 (bzip2), for the one member of an archive: in both of its headers.
+fn compressed_otherwise(path: &Path) {
+    let mut bytes = fs::read(path).unwrap();
+    let directory = bytes.windows(4).rposition(|sign| sign == b"PK\x01\x02").unwrap();
+    (bytes[8], bytes[directory + 10]) = (12, 12);
+    fs::write(path, bytes).unwrap();
+}
+
 pub(crate) fn package() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
@@ -82,6 +90,20 @@ fn pickles_are_refused_with_the_reason() {
     refused("model.pt", &|path| {
         archive(path, &["archive/data.pkl", "archive/data/0"])
     });
+    // A name counts even where nobody here can read the content.
+    refused("weights.zip", &|path| {
+        archive(path, &["weights.pkl"]);
+        compressed_otherwise(path);
+    });
+    let dir = package();
+    archive(&dir.path().join("arrays.npz"), &["a.npy"]);
+    Package::read(dir.path()).unwrap();
+    compressed_otherwise(&dir.path().join("arrays.npz"));
+    let error = Package::read(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.contains("arrays.npz") && error.contains("looked into"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -97,6 +119,48 @@ fn a_sample_that_does_not_fit_names_the_file() {
         error.contains("sample.json") && error.contains("[1, 1]"),
         "{error}"
     );
+}
+
+#[test]
+fn only_files_of_the_package_are_opened() {
+    for outside in ["/dev/stdin", "../x.json", "sub/../sample.json", ".hidden"] {
+        let dir = package();
+        let manifest = MANIFEST.replace("sample.json", outside);
+        fs::write(dir.path().join("fieldmark.toml"), manifest).unwrap();
+        let error = Package::read(dir.path()).unwrap().sample().unwrap_err();
+        let named = matches!(error, PackageError::File { .. }) && error.to_string().contains("[sample]");
+        assert!(named, "{outside}: {error}");
+    }
+    for file in ["fieldmark.toml", "README.md"] {
+        let dir = package();
+        let path = dir.path().join(file);
+        fs::remove_file(&path).unwrap();
+        assert!(Package::read(dir.path()).unwrap_err().to_string().contains(file));
+        fs::create_dir(&path).unwrap();
+        assert!(Package::read(dir.path()).unwrap_err().to_string().contains(file));
+        fs::remove_dir(&path).unwrap();
+        // Opening a pipe would wait for someone to write into it.
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, rustix::fs::Mode::RWXU).unwrap();
+        let error = Package::read(dir.path()).unwrap_err();
+        assert!(matches!(error, PackageError::File { .. }), "{error}");
+    }
+}
+
+#[test]
+fn a_broken_reference_is_told_and_can_be_made_again() {
+    let dir = package();
+    let manifest = format!("{MANIFEST}[drift]\nfile = \"drift.json\"\n");
+    fs::write(dir.path().join("fieldmark.toml"), manifest).unwrap();
+    assert!(
+        Package::read(dir.path())
+            .unwrap_err()
+            .to_string()
+            .contains("[drift]")
+    );
+    fs::write(dir.path().join("drift.json"), "{").unwrap();
+    let error = Package::read(dir.path()).unwrap_err();
+    assert!(matches!(error, PackageError::Reference { .. }), "{error}");
+    assert!(Package::read_without_reference(dir.path()).is_ok());
 }
 
 #[test]

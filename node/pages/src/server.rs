@@ -63,11 +63,11 @@ pub struct DriftView {
     pub name: String,
     /// Rows in the window.
     pub records: u64,
-    /// PSI and what chance alone exceeds; nothing while there are too few rows.
+    /// PSI and about what chance alone makes of it; nothing while there are too few rows.
     pub psi: Option<(f64, f64)>,
     /// KS and what chance alone exceeds.
     pub ks: Option<(f64, f64)>,
-    /// Whether either exceeds it.
+    /// Whether the feature has drifted: judged by χ², KS and the values that are no numbers.
     pub drifted: bool,
 }
 
@@ -155,7 +155,8 @@ fn drift(model: &ServedModel) -> Markup {
         h2 { "Drift of " bdi { (model.title) } }
         p.note {
             "What it is asked and answers now, against the reference that its author published. A feature has drifted \
-             when it exceeds what chance alone makes with so many rows."
+             when χ² or KS exceeds what chance alone makes with so many rows, or when other parts of its values are no \
+             numbers. PSI is not judged, and what chance makes of it is approximate."
         }
         div.scroll.fit {
             table.plain {

@@ -1,5 +1,6 @@
 //! The gRPC face: the protocol's `inference.GRPCInferenceService`, from the same requests and failures as REST.
 
+mod codec;
 mod convert;
 mod metered;
 mod service;
@@ -10,7 +11,7 @@ use tonic::codec::CompressionEncoding;
 use crate::guard::{Guard, check};
 use crate::listen::Face;
 use crate::options::Shared;
-use crate::{Repository, ServerOptions};
+use crate::{Repository, ServerOptions, Stop};
 use service::Service;
 
 /// What the schema compiles to.
@@ -29,12 +30,12 @@ pub mod proto {
 
 pub(crate) use convert::data_type;
 
-/// The gRPC face of a repository.
+/// The gRPC face of a repository; what is told to stop ends its streams.
 #[must_use]
-pub fn face(repository: &Repository, options: &ServerOptions) -> Face {
+pub fn face(repository: &Repository, options: &ServerOptions, stop: &Stop) -> Face {
     let guard = Guard::new(options, true);
     let shared = Shared::new(repository.clone(), options.clone());
-    let service = Service::new(shared.clone());
+    let service = Service::new(shared.clone(), stop.clone());
     let service = proto::grpc_inference_service_server::GrpcInferenceServiceServer::new(service)
         .max_decoding_message_size(options.body_bytes_max)
         .max_encoding_message_size(usize::MAX)

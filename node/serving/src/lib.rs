@@ -13,6 +13,7 @@ mod failure;
 pub mod grpc;
 mod guard;
 mod listen;
+mod memory;
 mod metrics;
 mod observer;
 mod options;

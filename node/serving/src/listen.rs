@@ -16,6 +16,7 @@ use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tower::ServiceExt as _;
 
 use crate::ServerOptions;
@@ -57,7 +58,7 @@ impl Stop {
         self.0.send_replace(true);
     }
 
-    async fn wait(&self) {
+    pub(crate) async fn wait(&self) {
         let mut told = self.0.subscribe();
         // The sender is in `self`, so it is not gone.
         let _ = told.wait_for(|stop| *stop).await;
@@ -89,10 +90,10 @@ pub async fn serve(listener: TcpListener, face: Face, options: &ServerOptions, s
         };
         match accepted {
             Ok((stream, _)) => {
-                let (face, stop, head) = (face.clone(), stop.clone(), options.head_timeout);
+                let (face, stop, options) = (face.clone(), stop.clone(), options.clone());
                 connections.spawn(async move {
                     let _slot = slot;
-                    connection(stream, face, head, &stop).await;
+                    connection(stream, face, &options, &stop).await;
                 });
             }
             Err(error) => {
@@ -113,11 +114,18 @@ pub async fn serve(listener: TcpListener, face: Face, options: &ServerOptions, s
     }
 }
 
-async fn connection(stream: TcpStream, face: Face, head: Duration, stop: &Stop) {
+async fn connection(stream: TcpStream, face: Face, options: &ServerOptions, stop: &Stop) {
     // Answers are written whole; waiting for more would only delay them.
     let _ = stream.set_nodelay(true);
     let Face { router, http2 } = face;
-    if http2 && !prefaced(&stream, head).await {
+    let head = options.head_timeout;
+    let speaks = async { !http2 || prefaced(&stream, head).await };
+    let speaks = tokio::select! {
+        biased;
+        speaks = speaks => speaks,
+        () = stop.wait() => false,
+    };
+    if !speaks {
         return;
     }
     let service = service_fn(move |request: Request<Incoming>| answer(router.clone(), request));
@@ -142,6 +150,11 @@ async fn connection(stream: TcpStream, face: Face, head: Duration, stop: &Stop) 
     } else {
         builder.http1_only()
     };
+    // A client that does not read on would keep its answer in memory.
+    let mut stream = Box::pin(TimeoutStream::new(stream));
+    stream
+        .as_mut()
+        .set_write_timeout_pinned(Some(options.body_timeout));
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -70,7 +70,7 @@ const FAMILIES: &[Family] = &[
     gauge("nv_inference_pending_request_count", "Requests that wait", queued),
     counter(
         "fieldmark_cancelled_requests",
-        "Requests whose client left while they waited",
+        "Requests whose client left before they were answered",
         |v| v.cancelled,
     ),
     gauge("fieldmark_queue_limit", "Requests that may wait", |v| {
@@ -146,7 +146,7 @@ fn failures(out: &mut String, snapshot: &Snapshot, labels: &[String]) {
     head(out, name, "counter", "Requests not answered, by reason");
     for (version, labels) in snapshot.versions.iter().zip(labels) {
         let Counts { failures, .. } = &version.counts;
-        if failures.is_empty() {
+        if !failures.contains_key(&Kind::Internal) {
             let reason = Kind::Internal.word();
             let _ = writeln!(out, "{name}{{{labels},reason=\"{reason}\"}} 0");
         }

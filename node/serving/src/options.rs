@@ -3,12 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-
+use crate::memory::Memory;
 use crate::{Failure, Page, Repository};
-
-/// Bytes that one permit of the memory of all bodies stands for.
-const PERMIT_BYTES: usize = 4096;
 
 /// What a server allows, and whom.
 #[derive(Debug, Clone)]
@@ -28,7 +24,7 @@ pub struct ServerOptions {
     pub body_bytes_max: usize,
     /// Memory for the bodies of all requests at once. Default: 1 GiB; at most 16 TiB.
     pub bodies_bytes_max: usize,
-    /// Longest time for a request's body to arrive. Default: 60 s.
+    /// Longest time for a request's body to arrive, and for an answer to be read on. Default: 60 s.
     pub body_timeout: Duration,
     /// Connections at a time; the next waits. Default: 1,024.
     pub connections_max: usize,
@@ -57,34 +53,16 @@ impl Default for ServerOptions {
 pub(crate) struct Shared {
     pub(crate) repository: Repository,
     pub(crate) options: Arc<ServerOptions>,
-    bodies: Arc<Semaphore>,
+    pub(crate) memory: Memory,
 }
 
 impl Shared {
     pub(crate) fn new(repository: Repository, options: ServerOptions) -> Self {
-        let permits = options
-            .bodies_bytes_max
-            .div_ceil(PERMIT_BYTES)
-            .min(Semaphore::MAX_PERMITS);
         Self {
             repository,
+            memory: Memory::new(options.bodies_bytes_max),
             options: Arc::new(options),
-            bodies: Arc::new(Semaphore::new(permits)),
         }
-    }
-
-    /// Memory for a body, given back when what is returned is dropped.
-    ///
-    /// # Errors
-    /// If other bodies take all of it.
-    pub(crate) fn reserve(&self, bytes: usize) -> Result<OwnedSemaphorePermit, Failure> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES)).unwrap_or(u32::MAX);
-        Arc::clone(&self.bodies)
-            .try_acquire_many_owned(permits)
-            .map_err(|_| {
-                let message = "other requests take all memory that this server gives to their bodies";
-                Failure::unavailable(message, Duration::from_secs(1))
-            })
     }
 
     /// Whether models may be loaded and unloaded.

@@ -5,6 +5,7 @@
 //! back. A request whose client left is dropped while it waits; one that runs is run to its end.
 
 mod batch;
+mod pending;
 mod queue;
 mod replica;
 
@@ -18,7 +19,8 @@ use tokio::task::JoinHandle;
 use crate::request::declared;
 use crate::statistics::{Statistics, Timing};
 use crate::{Failure, Servable, Tensor};
-use queue::{Pending, Queue};
+use pending::Pending;
+use queue::Queue;
 use replica::Replica;
 
 /// An answer of a runner, and how long its parts took.
@@ -39,6 +41,8 @@ pub(crate) struct Pool {
     runners: Vec<Runner>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     arena: Option<Arena>,
+    /// Whether the first size of every tensor is the number of records.
+    by_record: bool,
 }
 
 impl Pool {
@@ -69,6 +73,7 @@ impl Pool {
             runners,
             tasks: Mutex::new(tasks),
             arena,
+            by_record: servable.is_by_record(),
         })
     }
 
@@ -82,7 +87,7 @@ impl Pool {
             .into_iter()
             .map(|input| input.share(self.arena.as_ref()))
             .collect();
-        self.queue.push(Pending::new(inputs, Instant::now(), reply))?;
+        self.queue.push(Pending::new(inputs, self.by_record, reply))?;
         Ok(answer)
     }
 
@@ -96,9 +101,12 @@ impl Pool {
         self.queue.waiting()
     }
 
-    /// Whether a runner is there that is not waiting after failures.
+    /// Whether a runner is there that is not waiting after failures. One whose wait is over is: the next request
+    /// starts it.
     pub(crate) fn is_healthy(&self) -> bool {
-        self.queue.healthy() > 0
+        let now = Instant::now();
+        let waits = |runner: &Runner| runner.status().pause.is_some_and(|pause| pause.until > now);
+        !self.runners.iter().all(waits)
     }
 
     /// What the runners are doing.

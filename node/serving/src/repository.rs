@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::request::{Answer, Request, arrange, check_wanted, select};
+use crate::statistics::Statistics;
 use crate::{Catalog, Failure, Kind, Servable};
 pub use lease::Lease;
 pub(crate) use lease::Loaded;
@@ -128,7 +129,9 @@ impl Repository {
     /// # Errors
     /// [`Failure`] of any kind.
     pub async fn infer(&self, lease: &Lease, request: Request, arrived: Instant) -> Result<Answer, Failure> {
+        let leaving = Leaving(Some(&lease.loaded().statistics));
         let outcome = self.run(lease, request, arrived).await;
+        leaving.stayed();
         if let Err(failure) = &outcome {
             lease.loaded().statistics.failed(failure.kind, arrived.elapsed());
         }
@@ -141,7 +144,7 @@ impl Repository {
         check_wanted(servable, &request.outputs)?;
         let inputs = arrange(servable, request.inputs)?;
         let seen = servable.observer.as_ref().map(|_| inputs.clone());
-        let limit = time_left(servable, &request.parameters, arrived);
+        let limit = time_left(servable, &request.parameters, arrived)?;
         let waiting = loaded.pool.submit(inputs)?;
         let ran = match tokio::time::timeout(limit, waiting).await {
             Ok(Ok(reply)) => reply?,
@@ -196,13 +199,19 @@ impl Repository {
         listed
     }
 
-    /// Whether every model that was loaded can be asked, and the server does not stop.
+    /// Whether every model can be asked in every version that is loaded, and the server does not stop. A version that
+    /// is being loaded beside another, or could not be, takes nothing away from that one.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        let models = self.read();
-        let entries = models.values().flat_map(BTreeMap::values);
-        let mut staying = entries.filter(|entry| entry.state != State::Unloading);
-        !self.is_stopping() && staying.all(|entry| entry.state == State::Ready && is_healthy(entry))
+        let can_be_asked = |versions: &BTreeMap<String, Entry>| {
+            let mut loaded = versions
+                .values()
+                .filter_map(|entry| entry.loaded.as_ref())
+                .peekable();
+            let leaving = versions.values().all(|entry| entry.state == State::Unloading);
+            leaving || (loaded.peek().is_some() && loaded.all(|loaded| loaded.pool.is_healthy()))
+        };
+        !self.is_stopping() && self.read().values().all(can_be_asked)
     }
 
     /// Whether one model can be asked.
@@ -249,11 +258,21 @@ impl Repository {
     }
 }
 
-fn is_healthy(entry: &Entry) -> bool {
-    entry
-        .loaded
-        .as_ref()
-        .is_some_and(|loaded| loaded.pool.is_healthy())
+/// Counts a client that leaves: what answers it is dropped then.
+struct Leaving<'a>(Option<&'a Statistics>);
+
+impl Leaving<'_> {
+    fn stayed(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        if let Some(statistics) = self.0 {
+            statistics.cancelled();
+        }
+    }
 }
 
 /// A loaded version of a model.
@@ -300,13 +319,24 @@ fn find(
 }
 
 /// How long a request may still take: the model's limit, or what the request's parameter `timeout` says in
-/// microseconds, if that is less.
-fn time_left(servable: &Servable, parameters: &fieldmark_tensors::Parameters, arrived: Instant) -> Duration {
-    let asked = parameters
-        .get("timeout")
-        .and_then(fieldmark_tensors::Parameter::as_u64);
+/// microseconds, if that is less. Sequences are refused: a model that is asked as if it kept a state would answer
+/// something else than is meant.
+fn time_left(
+    servable: &Servable,
+    parameters: &fieldmark_tensors::Parameters,
+    arrived: Instant,
+) -> Result<Duration, Failure> {
+    if parameters.contains_key("sequence_id") {
+        let message = "sequences are not offered: every request stands alone; leave sequence_id away";
+        return Err(Failure::invalid(message));
+    }
+    let wrong = || Failure::invalid("the parameter timeout is no number of microseconds");
+    let asked = match parameters.get("timeout") {
+        None => None,
+        Some(asked) => Some(asked.as_u64().ok_or_else(wrong)?),
+    };
     let asked = asked.filter(|micros| *micros > 0).map(Duration::from_micros);
     let limit = servable.options.request_timeout;
     let limit = asked.map_or(limit, |asked| asked.min(limit));
-    limit.saturating_sub(arrived.elapsed())
+    Ok(limit.saturating_sub(arrived.elapsed()))
 }

@@ -75,11 +75,17 @@ impl Servable {
     /// Most records that run at once: 1 where requests cannot be put together.
     #[must_use]
     pub fn batch_max(&self) -> usize {
-        let free = |specs: &[TensorSpec]| specs.iter().all(|spec| spec.shape.first() == Some(&-1));
-        if free(&self.inputs) && free(&self.outputs) && !self.inputs.is_empty() {
+        if self.is_by_record() {
             self.options.batch_max.max(1)
         } else {
             1
         }
+    }
+
+    /// Whether the first size of every input and output is the number of records: all of them are -1.
+    #[must_use]
+    pub fn is_by_record(&self) -> bool {
+        let free = |specs: &[TensorSpec]| specs.iter().all(|spec| spec.shape.first() == Some(&-1));
+        free(&self.inputs) && free(&self.outputs) && !self.inputs.is_empty()
     }
 }

@@ -100,7 +100,7 @@ pub struct Counts {
     pub executions: u64,
     /// Milliseconds since 1970 at the latest answer; 0 before the first.
     pub last_inference_ms: u64,
-    /// Requests whose client left before they were run.
+    /// Requests whose client left before they were answered.
     pub cancelled: u64,
     /// By records that ran at once.
     pub batches: BTreeMap<u64, BatchTotal>,

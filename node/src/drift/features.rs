@@ -8,8 +8,13 @@
 //! | texts | `name.bytes`, the text's length |
 //! | the first output, where the model has labels | also `confidence`, the highest probability, and `answer`, its class |
 //!
+//! Names are unique: the first feature of a name keeps it; a further one of the outputs begins with `output `, one of the
+//! inputs is left out.
+//!
 //! A row is an entry along the first dimension where that is free (-1), else the whole tensor. Probabilities
 //! are the softmax of the scores, or the scores where those are probabilities already.
+
+use std::collections::BTreeSet;
 
 use fieldmark_fl::drift::reference::FEATURES_MAX;
 use fieldmark_serving::{Tensor, TensorSpec};
@@ -66,8 +71,9 @@ impl Features {
                 .iter()
                 .for_each(|spec| of_tensor(spec, of_output, &mut list));
         }
-        list.truncate(FEATURES_MAX);
-        Self { list }
+        Self {
+            list: with_unique_names(list),
+        }
     }
 
     /// Their names.
@@ -94,9 +100,9 @@ impl Features {
         }
     }
 
-    /// The features of each row, at most `rows_max` of them; what a row has not is not a number.
+    /// The features of each row, at most `rows_max` of them; nothing for what a row has not.
     #[must_use]
-    pub fn rows(&self, inputs: &[Tensor], outputs: &[Tensor], rows_max: usize) -> Vec<Vec<f64>> {
+    pub fn rows(&self, inputs: &[Tensor], outputs: &[Tensor], rows_max: usize) -> Vec<Vec<Option<f64>>> {
         let rows = inputs
             .iter()
             .chain(outputs)
@@ -114,14 +120,21 @@ impl Features {
             .iter()
             .map(|feature| feature.column(if feature.of_output { &outputs } else { &inputs }, rows))
             .collect();
-        let at = |row: usize| {
-            columns
-                .iter()
-                .map(|column| column.get(row).copied().unwrap_or(f64::NAN))
-                .collect()
-        };
+        let at = |row: usize| columns.iter().map(|column| column.get(row).copied()).collect();
         (0..rows).map(at).collect()
     }
+}
+
+/// One feature of each name, as a reference has them.
+fn with_unique_names(list: Vec<Feature>) -> Vec<Feature> {
+    let mut names = BTreeSet::new();
+    let renamed = list.into_iter().filter_map(|mut feature| {
+        if names.contains(&feature.name) && feature.of_output {
+            feature.name = format!("output {}", feature.name);
+        }
+        names.insert(feature.name.clone()).then_some(feature)
+    });
+    renamed.take(FEATURES_MAX).collect()
 }
 
 /// Tensors with their elements in memory; those that are too large are left out.
@@ -311,9 +324,11 @@ mod tests {
         ];
         let answers = [tensor("scores", &[2, 3], &[0.0, 0.0, 50.0, 0.2, 0.7, 0.1])];
         let rows = features.rows(&given, &answers, 10);
-        assert_eq!(rows[0][..9], [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 1.0, 5.0]);
-        assert!((rows[1][0] - 0.7).abs() < 1e-6 && rows[1][1] == 1.0);
-        assert!(rows[1][4].is_nan() && rows[1][6].is_nan() && rows[1][8] == 0.0);
+        let first = [1.0, 2.0, 1.0, 2.0, 1.0, 0.0, 1.0, 1.0, 5.0];
+        assert_eq!(rows[0][..9], first.map(Some));
+        let second = |at: usize| rows[1][at].unwrap();
+        assert!((second(0) - 0.7).abs() < 1e-6 && second(1) == 1.0);
+        assert!(second(4).is_nan() && second(6).is_nan() && second(8) == 0.0);
         assert_eq!(features.rows(&given, &answers, 1).len(), 1);
     }
 
@@ -322,6 +337,28 @@ mod tests {
         let features = Features::new(&[spec("x", "FP32", &[-1])], &[], 0);
         let chosen = features.selected(&["gone".into(), "x".into()]);
         let rows = chosen.rows(&[tensor("x", &[1], &[4.0])], &[], 10);
-        assert!(rows[0][0].is_nan() && rows[0][1] == 4.0);
+        assert_eq!(rows[0], [None, Some(4.0)]);
+    }
+
+    #[test]
+    fn features_of_equal_names_are_told_apart() {
+        let inputs = [spec("x", "FP32", &[-1]), spec("answer", "FP32", &[-1])];
+        let outputs = [spec("x", "FP32", &[-1, 3]), spec("answer", "FP32", &[-1])];
+        let features = Features::new(&inputs, &outputs, 3);
+        let names = [
+            "confidence",
+            "answer",
+            "x",
+            "x[0]",
+            "x[1]",
+            "x[2]",
+            "output answer",
+        ];
+        assert_eq!(features.names(), names);
+        let alike = [spec("x", "FP32", &[-1])];
+        let features = Features::new(&alike, &alike, 0);
+        assert_eq!(features.names(), ["x", "output x"]);
+        let rows = features.rows(&[tensor("x", &[1], &[4.0])], &[tensor("x", &[1], &[5.0])], 10);
+        assert_eq!(rows[0], [Some(4.0), Some(5.0)]);
     }
 }

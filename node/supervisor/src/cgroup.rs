@@ -6,7 +6,7 @@
 //! group is removed once its process has been reaped; groups left by a node that was killed are removed by the
 //! next one.
 
-use crate::LayerProbe;
+use crate::layer::{LayerProbe, hint};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -189,7 +189,7 @@ pub(crate) fn probe() -> LayerProbe {
         hint: if available {
             None
         } else {
-            crate::probe::hint("cgroup").map(str::to_owned)
+            hint("cgroup").map(str::to_owned)
         },
     }
 }

@@ -1,10 +1,16 @@
 //! Length-delimited frames, asynchronous side. The layout is in `proto/fieldmark/v1/runner.proto`.
+//!
+//! What a runner sends is weighed before it is decoded, and its texts are one plain line each afterwards: a hostile
+//! model may write frames of its own.
 
 use bytes::{Buf, BytesMut};
 use fieldmark_proto::Message;
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
-use fieldmark_proto::v1::{RunnerRequest, RunnerResponse};
+use fieldmark_proto::v1::{
+    RunnerEscapeCheck, RunnerInferred, RunnerReady, RunnerRequest, RunnerResponse, SharedRange, Tensor,
+};
+use fieldmark_proto::walk::{Part, unfolded};
 use std::io::ErrorKind;
 use std::sync::Arc;
 use tokio::net::UnixStream;
@@ -13,6 +19,12 @@ use tokio::net::UnixStream;
 const LENGTH_BYTES: usize = 4;
 /// Room made for each read.
 const READ_BYTES: usize = 16 << 10;
+/// What every response may take once decoded.
+const UNFOLDED_BYTES_MIN: usize = 64 << 20;
+/// How many times its length a longer one may.
+const UNFOLDED_FACTOR: usize = 4;
+/// Longest text of a runner, in characters.
+const TEXT_MAX: usize = 2048;
 
 /// The conversation cannot go on.
 #[derive(Debug)]
@@ -116,12 +128,78 @@ pub(crate) fn split(received: &mut BytesMut, limit: u32) -> Result<Option<Respon
     }
     let mut frame = received.split_to(whole);
     frame.advance(LENGTH_BYTES);
-    let decoded = RunnerResponse::decode(frame.freeze())
-        .map_err(|error| Broken::Nonsense(format!("its response cannot be read: {error}")))?;
+    let unreadable =
+        |error: &dyn std::fmt::Display| Broken::Nonsense(format!("its response cannot be read: {error}"));
+    let weight = unfolded(&frame, Inside::Response, &part).map_err(|error| unreadable(&error))?;
+    if weight > UNFOLDED_BYTES_MIN.max(frame.len().saturating_mul(UNFOLDED_FACTOR)) {
+        return Err(Broken::Nonsense(format!(
+            "its response of {bytes} bytes would take {weight} bytes of memory"
+        )));
+    }
+    let decoded = RunnerResponse::decode(frame.freeze()).map_err(|error| unreadable(&error))?;
     let response = decoded.response;
     response
-        .map(Some)
+        .map(|response| Some(plain(response)))
         .ok_or_else(|| Broken::Nonsense("it sent an empty response".to_owned()))
+}
+
+/// The messages of a response.
+#[derive(Clone, Copy, Debug)]
+enum Inside {
+    Response,
+    Ready,
+    Inferred,
+    Tensor,
+    Range,
+    SelfTested,
+    Check,
+    Failed,
+}
+
+fn part(inside: Inside, field: u32) -> Option<Part<Inside>> {
+    Some(match (inside, field) {
+        (Inside::Response, 1) => Part::message::<RunnerReady>(Inside::Ready),
+        (Inside::Response, 3) => Part::message::<RunnerInferred>(Inside::Inferred),
+        (Inside::Response, 4) => Part::message::<()>(Inside::SelfTested),
+        (Inside::Response, 5) => Part::message::<()>(Inside::Failed),
+        (Inside::Inferred, 2) => Part::message::<Tensor>(Inside::Tensor),
+        (Inside::Tensor, 3) => Part::numbers(),
+        (Inside::Tensor, 6) => Part::message::<SharedRange>(Inside::Range),
+        (Inside::SelfTested, 1) => Part::message::<RunnerEscapeCheck>(Inside::Check),
+        (Inside::Ready, 1) | (Inside::Tensor, 5) => Part::texts(),
+        (Inside::Ready, 3 | 5)
+        | (Inside::Tensor, 1 | 2 | 4)
+        | (Inside::Check, 1 | 3)
+        | (Inside::Failed, 3) => Part::text(),
+        _ => return None,
+    })
+}
+
+/// Makes every text of a response that people read one line without control characters.
+fn plain(mut response: Response) -> Response {
+    let plain = |text: &mut String| {
+        *text = text
+            .chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .take(TEXT_MAX)
+            .collect();
+    };
+    match &mut response {
+        Response::Ready(ready) => {
+            ready.layers.iter_mut().for_each(plain);
+            plain(&mut ready.device);
+            plain(&mut ready.runtime);
+        }
+        Response::SelfTested(tested) => {
+            for check in &mut tested.checks {
+                plain(&mut check.name);
+                plain(&mut check.detail);
+            }
+        }
+        Response::Failed(failed) => plain(&mut failed.message),
+        Response::Loaded(_) | Response::Inferred(_) => {}
+    }
+    response
 }
 
 #[cfg(test)]
@@ -147,6 +225,47 @@ mod tests {
             assert_eq!(found.is_some(), (at + 1) % loaded.len() == 0, "byte {at}");
         }
         assert!(received.is_empty());
+    }
+
+    fn framed(message: &[u8]) -> BytesMut {
+        let length = u32::try_from(message.len()).unwrap().to_le_bytes();
+        BytesMut::from([&length[..], message].concat().as_slice())
+    }
+
+    #[test]
+    fn a_small_frame_that_would_take_much_memory_is_not_decoded() {
+        let answer = |outputs: usize| {
+            let outputs = [0x12, 0].repeat(outputs);
+            let mut message = vec![0x1a];
+            let length = u32::try_from(outputs.len()).unwrap();
+            // A length of five bytes, whatever it is.
+            message
+                .extend((0..5).map(|at| ((length >> (7 * at)) & 0x7f) as u8 | if at < 4 { 0x80 } else { 0 }));
+            message.extend(outputs);
+            framed(&message)
+        };
+        assert!(split(&mut answer(200), u32::MAX).unwrap().is_some());
+        let broken = split(&mut answer(1 << 20), u32::MAX).unwrap_err();
+        assert!(
+            matches!(&broken, Broken::Nonsense(what) if what.contains("bytes of memory")),
+            "{broken:?}"
+        );
+    }
+
+    #[test]
+    fn texts_of_a_runner_are_one_plain_line() {
+        let failed = fieldmark_proto::v1::RunnerFailed {
+            message: format!("a\n\u{1b}]52;c;x\u{7}{}", "b".repeat(5000)),
+            ..Default::default()
+        };
+        let response = RunnerResponse {
+            response: Some(Response::Failed(failed)),
+        };
+        let found = split(&mut framed(&response.encode_to_vec()), 1 << 20).unwrap();
+        let Some(Response::Failed(failed)) = found else {
+            unreachable!("it is what was sent")
+        };
+        assert!(failed.message.starts_with("a  ]52;c;x b") && failed.message.len() == TEXT_MAX);
     }
 
     #[tokio::test]

@@ -7,7 +7,6 @@ use crate::backoff::Backoff;
 use crate::frame;
 use crate::input::{self, Input, Output};
 use crate::process::{Fault, Process};
-use crate::runner::Answer;
 use crate::status::{Board, EscapeCheck, Pause, RunnerState};
 use crate::watch::idle_end;
 use crate::{
@@ -25,6 +24,15 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(2);
 const WINDOW_PART: usize = 8;
 /// Less room than this is not worth a window.
 const WINDOW_BYTES_MIN: usize = 1 << 20;
+
+/// What a request is answered with.
+#[derive(Debug)]
+pub struct Answer {
+    /// The outputs, in the release's order.
+    pub outputs: Vec<Output>,
+    /// Time inside the model, as the runner measured it.
+    pub forward: Duration,
+}
 
 /// Owner of the process.
 #[derive(Debug)]
@@ -76,14 +84,24 @@ impl Lane {
         drop(inputs);
         match response {
             Response::Inferred(answer) if answer.id == id => {
-                self.backoff.succeeded();
                 let forward = Duration::from_micros(answer.forward_micros);
                 match outputs(answer.outputs, window) {
-                    Some(outputs) => Ok(Answer { outputs, forward }),
+                    Some(outputs) => {
+                        self.backoff.succeeded();
+                        Ok(Answer { outputs, forward })
+                    }
                     None => Err(self.nonsense("it put an output where none belongs").await),
                 }
             }
-            Response::Failed(failed) if failed.id == id => Err(self.rejected(failed)),
+            Response::Failed(failed) if failed.id == id => {
+                let leaves = failed.code() == FailureCode::Device;
+                let error = self.rejected(failed);
+                if leaves {
+                    self.discard().await;
+                    self.note_failure(error.to_string());
+                }
+                Err(error)
+            }
             _ => Err(self.nonsense("it answered something else than asked").await),
         }
     }

@@ -2,9 +2,10 @@
 
 use crate::frame::{self, Broken, Channel};
 use crate::launch::{End, Facts, Launched, launch};
+use crate::layer::hint;
 use crate::status::Board;
 use crate::watch::{Signs, Verdict, Watch};
-use crate::{Arena, Device, FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig, probe};
+use crate::{Arena, Device, FailureCode, Limits, RunnerSpec, Runtime, StartError, SupervisorConfig};
 use fieldmark_proto::v1::runner_request::Request;
 use fieldmark_proto::v1::runner_response::Response;
 use fieldmark_proto::v1::{RunnerFailed, RunnerLoad, RunnerReady, RunnerShutdown};
@@ -141,7 +142,14 @@ impl Process {
                 Err(nonsense) => return Err(nonsense),
             }
         }
-        self.channel.read().await
+        let mut answer = self.channel.read().await?;
+        if let Response::Failed(failed) = &mut answer
+            && failed.code() == FailureCode::Isolation
+        {
+            // The layers were in force when it said that it is ready: these words are the model's.
+            failed.set_code(FailureCode::Artifact);
+        }
+        Ok(answer)
     }
 
     async fn announce(&mut self, ready: RunnerReady, board: &Board) {
@@ -154,17 +162,11 @@ impl Process {
             Ok(facts) => (facts.pid, facts.control_group.clone()),
             Err(_) => (None, None),
         };
-        let device: String = ready
-            .device
-            .chars()
-            .filter(|c| !c.is_control())
-            .take(32)
-            .collect();
         board.update(|status| {
             status.pid = pid;
             status.layers = ready.layers;
             status.threads = ready.threads;
-            status.device = device;
+            status.device = ready.device;
             status.control_group = group.map(|group| group.display().to_string());
         });
     }
@@ -271,7 +273,7 @@ impl Process {
             (_, Some(End::Layer { layer, message })) => StartError::Isolation {
                 name,
                 message: format!("{layer}: {message}"),
-                hint: probe::hint(layer).map(str::to_owned),
+                hint: hint(layer).map(str::to_owned),
             },
             (Fault::TimedOut, _) => StartError::TimedOut {
                 name,

@@ -4,25 +4,15 @@
 //! between. A caller that goes away in the middle of it leaves the exchange to finish in a task of its own, so
 //! that the socket never holds half a frame.
 
-use crate::input::{Input, Output};
-use crate::lane::Lane;
+use crate::input::Input;
+use crate::lane::{Answer, Lane};
 use crate::status::Board;
 use crate::{EscapeCheck, InferError, RunnerSpec, RunnerStatus, StartError, SupervisorConfig, Tensor};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, OwnedMutexGuard};
-
-/// What a request is answered with.
-#[derive(Debug)]
-pub struct Answer {
-    /// The outputs, in the release's order.
-    pub outputs: Vec<Output>,
-    /// Time inside the model, as the runner measured it.
-    pub forward: Duration,
-}
 
 /// A loaded release in an isolated process of its own. Clones share the process; it ends with the last one.
 #[derive(Debug, Clone)]

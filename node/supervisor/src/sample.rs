@@ -5,7 +5,8 @@ use std::time::Duration;
 /// One look at a process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sample {
-    /// Anonymous, shared and swapped memory. Libraries mapped from files are not the model's and not counted.
+    /// Anonymous, shared and swapped memory, and page tables: those of much address space that only looks empty take
+    /// memory too. Libraries mapped from files are not the model's and not counted.
     pub(crate) memory_bytes: u64,
     /// CPU time so far, all threads.
     pub(crate) cpu: Duration,
@@ -26,8 +27,9 @@ fn memory_of(status: &str) -> Option<u64> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok()
     };
-    let total = kilobytes("RssAnon:")? + kilobytes("RssShmem:")? + kilobytes("VmSwap:").unwrap_or(0);
-    Some(total * 1024)
+    let total = kilobytes("RssAnon:")? + kilobytes("RssShmem:")?;
+    let further = ["VmSwap:", "VmPTE:"].map(|name| kilobytes(name).unwrap_or(0));
+    Some((total + further.iter().sum::<u64>()) * 1024)
 }
 
 /// Fields 14 and 15, in clock ticks. The second field is the program's name, which may contain anything.
@@ -49,6 +51,13 @@ mod tests {
     fn this_process_can_be_looked_at() {
         let own = sample(std::process::id()).unwrap();
         assert!(own.memory_bytes > 0);
+    }
+
+    #[test]
+    fn page_tables_and_swapped_memory_count_and_files_do_not() {
+        let status = "Name:\tx\nVmPTE:\t     400 kB\nRssAnon:\t     30 kB\nRssFile:\t 90000 kB\nRssShmem:\t     2 kB\n\
+                      VmSwap:\t       1 kB\n";
+        assert_eq!(memory_of(status), Some(433 * 1024));
     }
 
     #[test]

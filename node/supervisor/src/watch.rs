@@ -24,6 +24,10 @@ const IDLE_EVERY: u32 = 10;
 const TRIM_AFTER: u32 = 100;
 /// A process is replaced between requests beyond this part of its CPU time, in percent.
 const WORN_PERCENT: u32 = 90;
+/// CPU time between two looks at an idle process from which on it is not idle at all.
+const IDLE_CPU: Duration = Duration::from_millis(500);
+/// Looks in a row that find as much end it.
+const IDLE_LOOKS: u32 = 10;
 
 /// What the watch has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,8 +36,27 @@ pub(crate) enum Verdict {
     Fine,
     /// More memory than allowed; it is being ended.
     Memory,
-    /// Its CPU time is used up; it is being ended.
+    /// Its CPU time is used up, or used while nobody asks anything of it; it is being ended.
     Cpu,
+}
+
+/// CPU time that a process takes between requests.
+#[derive(Debug, Default)]
+struct IdleCpu {
+    before: Option<Duration>,
+    looks: u32,
+}
+
+impl IdleCpu {
+    /// Whether an idle process has gone on computing for too long.
+    fn spins(&mut self, cpu: Duration) -> bool {
+        let took = self
+            .before
+            .replace(cpu)
+            .map_or(Duration::ZERO, |before| cpu.saturating_sub(before));
+        self.looks = if took >= IDLE_CPU { self.looks + 1 } else { 0 };
+        self.looks >= IDLE_LOOKS
+    }
 }
 
 /// What watch and process tell each other.
@@ -100,7 +123,7 @@ impl Watch {
     pub(crate) async fn run(mut self) {
         let mut ticks = interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut idle = 0_u32;
+        let (mut idle, mut computing) = (0_u32, IdleCpu::default());
         loop {
             let ended = tokio::select! {
                 _ = self.facts.wait_for(|facts| facts.end.is_some()) => true,
@@ -112,12 +135,14 @@ impl Watch {
             if self.socket.strong_count() == 0 {
                 return;
             }
-            idle = if self.signs.take_used() {
-                0
+            if self.signs.take_used() {
+                (idle, computing) = (0, IdleCpu::default());
             } else {
-                idle.saturating_add(1)
-            };
-            if idle.is_multiple_of(IDLE_EVERY) && self.look() != Verdict::Fine {
+                idle = idle.saturating_add(1);
+            }
+            if idle.is_multiple_of(IDLE_EVERY)
+                && self.look((idle > 0).then_some(&mut computing)) != Verdict::Fine
+            {
                 return;
             }
             if let Some(arena) = self.arena.as_ref().filter(|_| idle == TRIM_AFTER) {
@@ -126,7 +151,8 @@ impl Watch {
         }
     }
 
-    fn look(&self) -> Verdict {
+    /// Looks once; at an idle process with what it computed so far.
+    fn look(&self, idle: Option<&mut IdleCpu>) -> Verdict {
         let pid = self.facts.borrow().pid;
         let Some(sample) = pid.and_then(sample) else {
             return Verdict::Fine;
@@ -142,11 +168,12 @@ impl Watch {
         }
         let verdict = if sample.memory_bytes > self.limits.memory_bytes_max {
             Verdict::Memory
-        } else if sample.cpu >= cpu_max {
+        } else if sample.cpu >= cpu_max || idle.is_some_and(|idle| idle.spins(sample.cpu)) {
             Verdict::Cpu
         } else {
             return Verdict::Fine;
         };
+        tracing::warn!(?verdict, memory_bytes = sample.memory_bytes, cpu = ?sample.cpu, "a runner is ended");
         self.signs.condemn(verdict);
         if let Some(socket) = self.socket.upgrade() {
             // The launcher sees the hang-up, kills and reaps.
@@ -179,4 +206,23 @@ impl Watch {
 /// What is said of a process that ended between requests.
 pub(crate) fn idle_end(name: &str, cause: &str) -> String {
     format!("release {name}: its process ended while idle: {cause}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_computes_look_after_look_without_being_asked_spins() {
+        let second = Duration::from_secs(1);
+        let mut computing = IdleCpu::default();
+        assert!((1..=IDLE_LOOKS).all(|look| !computing.spins(second * look)));
+        assert!(computing.spins(second * (IDLE_LOOKS + 1)));
+        let mut pausing = IdleCpu::default();
+        let mut cpu = Duration::ZERO;
+        for look in 0..100 {
+            cpu += if look % 10 == 0 { Duration::ZERO } else { second };
+            assert!(!pausing.spins(cpu), "{look}");
+        }
+    }
 }

@@ -5,8 +5,8 @@ use fieldmark_proto::v1;
 
 use crate::{Datatype, ShapeError, TensorSpec, byte_count, element_count};
 
-/// Most elements of one tensor that is made here, such as zeros for a warm-up.
-const ZEROS_MAX: usize = 1 << 26;
+/// Most bytes of all tensors that are made here at once, such as zeros for a warm-up.
+const ZEROS_BYTES_MAX: usize = 256 << 20;
 
 /// A tensor. [`Tensor::check`] says whether its parts agree.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -73,7 +73,10 @@ pub enum TensorError {
         name: String,
     },
     /// Too many elements to make up.
-    #[error("tensor '{name}' of shape {shape:?} is too large to fill with zeros")]
+    #[error(
+        "tensor '{name}' of shape {shape:?} is too large to fill with zeros: all inputs together may take \
+         {ZEROS_BYTES_MAX} bytes"
+    )]
     Zeros {
         /// The tensor.
         name: String,
@@ -149,32 +152,40 @@ pub fn check(name: &str, datatype: Datatype, shape: &[i64], size: Size) -> Resul
     })
 }
 
-/// Zeros, or empty texts, of a stated shape, with 1 for sizes that are the caller's.
+/// Zeros, or empty texts, of the stated shapes, with 1 for sizes that are the caller's.
 ///
 /// # Errors
-/// [`TensorError`] for an unknown datatype or a shape that is too large.
-pub fn zeros(spec: &TensorSpec) -> Result<Tensor, TensorError> {
-    let datatype = datatype_of(&spec.name, &spec.datatype)?;
-    let shape: Vec<i64> = spec
-        .shape
-        .iter()
-        .map(|size| if *size < 0 { 1 } else { *size })
-        .collect();
-    let count = element_count(&shape).ok().filter(|count| *count <= ZEROS_MAX);
-    let Some(count) = count else {
-        let name = spec.name.clone();
-        return Err(TensorError::Zeros { name, shape });
+/// [`TensorError`] for an unknown datatype, or shapes that are too large, each or together.
+pub fn zeros(specs: &[TensorSpec]) -> Result<Vec<Tensor>, TensorError> {
+    let mut left = ZEROS_BYTES_MAX;
+    let zero = |spec: &TensorSpec| {
+        let datatype = datatype_of(&spec.name, &spec.datatype)?;
+        let shape: Vec<i64> = spec
+            .shape
+            .iter()
+            .map(|size| if *size < 0 { 1 } else { *size })
+            .collect();
+        let width = datatype.width().unwrap_or(size_of::<Bytes>());
+        let bytes = element_count(&shape)
+            .ok()
+            .and_then(|count| count.checked_mul(width));
+        let Some((bytes, rest)) = bytes.and_then(|bytes| Some((bytes, left.checked_sub(bytes)?))) else {
+            let name = spec.name.clone();
+            return Err(TensorError::Zeros { name, shape });
+        };
+        left = rest;
+        let elements = match datatype {
+            Datatype::Bytes => Elements::Texts(vec![Bytes::new(); bytes / width]),
+            _ => Elements::Dense(vec![0; bytes].into()),
+        };
+        Ok(Tensor {
+            name: spec.name.clone(),
+            datatype,
+            shape,
+            elements,
+        })
     };
-    let elements = match datatype.width() {
-        Some(width) => Elements::Dense(vec![0; count * width].into()),
-        None => Elements::Texts(vec![Bytes::new(); count]),
-    };
-    Ok(Tensor {
-        name: spec.name.clone(),
-        datatype,
-        shape,
-        elements,
-    })
+    specs.iter().map(zero).collect()
 }
 
 fn datatype_of(name: &str, datatype: &str) -> Result<Datatype, TensorError> {
@@ -233,6 +244,29 @@ mod tests {
             datatype: Datatype::Int16,
             shape: vec![i64::from(rows), 2],
             elements: Elements::Dense((0..rows * 4).collect::<Vec<u8>>().into()),
+        }
+    }
+
+    #[test]
+    fn zeros_of_all_inputs_together_have_a_bound() {
+        let spec = |datatype: &str, size: i64| TensorSpec {
+            name: "x".into(),
+            datatype: datatype.into(),
+            shape: vec![-1, size],
+        };
+        let made = zeros(&[spec("FP64", 3), spec("BYTES", 2)]).unwrap();
+        assert_eq!(
+            (made[0].shape.as_slice(), made[0].elements.bytes()),
+            ([1, 3].as_slice(), 24)
+        );
+        made.iter().for_each(|tensor| tensor.check().unwrap());
+        let most = i64::try_from(ZEROS_BYTES_MAX).unwrap();
+        for many in [
+            vec![spec("UINT8", most / 2), spec("UINT8", most / 2), spec("BOOL", 1)],
+            vec![spec("BYTES", most / 16)],
+            vec![spec("FP64", i64::MAX)],
+        ] {
+            assert!(matches!(zeros(&many), Err(TensorError::Zeros { .. })), "{many:?}");
         }
     }
 

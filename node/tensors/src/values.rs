@@ -5,6 +5,7 @@ use fieldmark_protocol::release::TensorSpec;
 use half::{bf16, f16};
 use serde_json::{Value, json};
 
+use crate::TensorError;
 pub use crate::shape::fits;
 
 /// Most values of one tensor.
@@ -63,6 +64,9 @@ pub enum ValueError {
         /// The datatype.
         datatype: String,
     },
+    /// Inputs that cannot be filled with zeros.
+    #[error(transparent)]
+    Zeros(#[from] TensorError),
     /// More values than one tensor may have.
     #[error("tensor '{name}' has more than {VALUES_MAX} values; send fewer records at once")]
     TooMany {
@@ -154,34 +158,10 @@ pub fn from_protocol(value: &Value, inputs: &[TensorSpec]) -> Result<Tensor, Val
 /// Zeros, or empty texts, of the stated shapes, with 1 for sizes that are the caller's.
 ///
 /// # Errors
-/// [`ValueError`] naming the tensor.
+/// [`ValueError::Zeros`] naming the tensor.
 pub fn zeros(inputs: &[TensorSpec]) -> Result<Vec<Tensor>, ValueError> {
-    let zero = |spec: &TensorSpec| {
-        let too_many = || ValueError::TooMany {
-            name: spec.name.clone(),
-        };
-        let shape: Vec<i64> = spec.shape.iter().map(|size| (*size).max(1)).collect();
-        let count = shape.iter().try_fold(1_usize, |product, size| {
-            usize::try_from(*size)
-                .ok()
-                .and_then(|size| product.checked_mul(size))
-        });
-        let count = count.filter(|count| *count <= VALUES_MAX).ok_or_else(too_many)?;
-        let (bytes, texts) = match Element::of(&spec.name, &spec.datatype)? {
-            Element::Bytes(width) => (count * width, 0),
-            Element::Text => (0, count),
-        };
-        let (name, datatype) = (spec.name.clone(), spec.datatype.clone());
-        Ok(Tensor {
-            name,
-            datatype,
-            shape,
-            data: vec![0; bytes].into(),
-            texts: vec![Vec::new().into(); texts],
-            ..Tensor::default()
-        })
-    };
-    inputs.iter().map(zero).collect()
+    let made = crate::zeros(inputs)?;
+    Ok(made.into_iter().map(Tensor::from).collect())
 }
 
 /// A tensor as an object of the Open Inference Protocol, data flat.

@@ -6,12 +6,16 @@
 
 use std::collections::BTreeSet;
 
+use fieldmark_proto::walk::{Part, unfolded};
 use prost::Message;
 
 use super::{Finding, InspectError, Slot, TENSORS_MAX};
 
 /// Largest model, in bytes: protobuf's own limit.
 pub(super) const BYTES_MAX: u64 = 2 << 30;
+/// Most memory that a model's structure may take once it is decoded; weights are not decoded. Large exported models
+/// stay below a tenth of it, while empty nodes, two bytes each in the file, would take gigabytes.
+const DECODED_BYTES_MAX: usize = 256 << 20;
 /// `TensorProto.DataLocation.EXTERNAL`.
 const EXTERNAL: i32 = 1;
 
@@ -159,12 +163,68 @@ struct Size {
     parameter: String,
 }
 
+/// The messages above, for weighing them.
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    Model,
+    Opset,
+    Pair,
+    Graph,
+    Function,
+    Node,
+    Attribute,
+    Weights,
+    Sparse,
+    Value,
+    Type,
+    Empty,
+    TensorType,
+    Shape,
+    Size,
+}
+
+/// What a field of a message takes in memory, as far as it is decoded.
+fn part(kind: Kind, field: u32) -> Option<Part<Kind>> {
+    Some(match (kind, field) {
+        (Kind::Model, 2 | 3)
+        | (Kind::Opset, 1)
+        | (Kind::Pair, 1 | 2)
+        | (Kind::Node, 4 | 7)
+        | (Kind::Weights, 8)
+        | (Kind::Value, 1)
+        | (Kind::Size, 2) => Part::text(),
+        (Kind::Model, 7) | (Kind::Attribute, 6 | 11) => Part::message::<Graph>(Kind::Graph),
+        (Kind::Model, 8) => Part::message::<Opset>(Kind::Opset),
+        (Kind::Model, 14) | (Kind::Weights, 13) => Part::message::<Pair>(Kind::Pair),
+        (Kind::Model, 25) => Part::message::<Function>(Kind::Function),
+        (Kind::Graph, 1) | (Kind::Function, 7) => Part::message::<Node>(Kind::Node),
+        (Kind::Graph, 5) | (Kind::Attribute, 5 | 10) | (Kind::Sparse, 1 | 2) => {
+            Part::message::<Weights>(Kind::Weights)
+        }
+        (Kind::Graph, 11 | 12) => Part::message::<Value>(Kind::Value),
+        (Kind::Graph, 15) | (Kind::Attribute, 22 | 23) => Part::message::<Sparse>(Kind::Sparse),
+        (Kind::Node, 5) => Part::message::<Attribute>(Kind::Attribute),
+        (Kind::Value, 2) => Part::message::<Type>(Kind::Type),
+        (Kind::Type, 1) => Part::message::<TensorType>(Kind::TensorType),
+        (Kind::Type, 4 | 5) => Part::message::<Empty>(Kind::Empty),
+        (Kind::TensorType, 2) => Part::message::<Shape>(Kind::Shape),
+        (Kind::Shape, 1) => Part::message::<Size>(Kind::Size),
+        _ => return None,
+    })
+}
+
 /// Names inputs and outputs, and refuses what would read other files.
 pub(super) fn inspect(bytes: &[u8]) -> Result<Finding, InspectError> {
     let format = |detail: String| InspectError::Format {
         format: "ONNX model",
         detail,
     };
+    let size = unfolded(bytes, Kind::Model, &part).map_err(|error| format(error.to_string()))?;
+    if size > DECODED_BYTES_MAX {
+        return Err(format(format!(
+            "its structure alone would take {size} bytes of memory, at most {DECODED_BYTES_MAX} are taken"
+        )));
+    }
     let model = Model::decode(bytes).map_err(|error| format(error.to_string()))?;
     let graph = model
         .graph

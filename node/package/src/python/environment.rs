@@ -2,8 +2,9 @@
 //!
 //! ```text
 //! HOME/environments/ID/…           installed packages, as `pip --target` lays them out
-//! HOME/environments/.ID/           being built: requirements.txt, packages/, work/
-//! HOME/environments/.ID.lock       held while building
+//! HOME/environments/.ID/           entered by nobody else
+//! HOME/environments/.ID/build/     being built: requirements.txt, packages/, work/
+//! HOME/environments/.ID.lock       held while building, until the builder is gone
 //! ```
 //!
 //! `ID` is BLAKE3 over `fieldmark python environment 1\n`, `IMPLEMENTATION-MAJOR.MINOR ABI PLATFORM\n` and the
@@ -15,10 +16,10 @@
 //! hashes only, so no code of a package runs. What the user configured for pip (index, proxy, certificates) is read
 //! outside and handed over the socket, because command lines can be read by others.
 
+mod site;
+
 use std::collections::BTreeMap;
-use std::fs::{self, Permissions};
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -29,6 +30,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, Buf
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 
+use self::site::{Site, is_folder};
 use super::interpreter::Interpreter;
 use super::lock::Lock;
 use crate::{PackageError, Progress, folder};
@@ -150,65 +152,46 @@ impl Environments {
     ) -> Result<PathBuf, PackageError> {
         let id = Self::id(lock, interpreter);
         let done = self.folder.join(&id);
-        if done.is_dir() {
+        if is_folder(&done) {
             return Ok(done);
         }
         folder::make_folder(&self.folder)?;
         let path = self.folder.join(format!(".{id}.lock"));
-        let _held = crate::blocking(move || folder::lock(&path)).await?;
-        if done.is_dir() {
+        let held = crate::blocking(move || folder::lock(&path)).await?;
+        if is_folder(&done) {
             return Ok(done);
         }
-        let building = self.folder.join(format!(".{id}"));
-        folder::remove(&building)?;
-        prepare(&building, lock)?;
-        let built = build(&building, interpreter, config, progress).await;
-        if let Err(error) = built {
-            // What stays is removed by the next build.
-            drop(folder::remove(&building));
-            return Err(error);
-        }
-        let packages = building.join("packages");
-        fs::set_permissions(&packages, Permissions::from_mode(0o755)).map_err(PackageError::io(&packages))?;
-        fs::rename(&packages, &done).map_err(PackageError::io(&done))?;
-        folder::remove(&building)?;
-        Ok(done)
+        let mut site = Site::new(self.folder.join(format!(".{id}")), held, lock)?;
+        let built = build(&mut site, interpreter, config, progress).await;
+        site.close().await;
+        let taken = built.and_then(|()| site.take(&done));
+        site.clear();
+        taken.map(|()| done)
     }
 }
 
-/// Folders that the builder, another user when started as root, may write.
-fn prepare(building: &Path, lock: &Lock) -> Result<(), PackageError> {
-    for folder in [
-        building.to_owned(),
-        building.join("packages"),
-        building.join("work"),
-    ] {
-        fs::create_dir_all(&folder).map_err(PackageError::io(&folder))?;
-        fs::set_permissions(&folder, Permissions::from_mode(0o777)).map_err(PackageError::io(&folder))?;
-    }
-    let path = building.join("requirements.txt");
-    fs::write(&path, lock.canonical()).map_err(PackageError::io(&path))?;
-    fs::set_permissions(&path, Permissions::from_mode(0o644)).map_err(PackageError::io(&path))
-}
-
+/// Runs the builder, and leaves it to the site to see it gone.
 async fn build(
-    building: &Path,
+    site: &mut Site,
     interpreter: &Interpreter,
     config: &SupervisorConfig,
     progress: &Progress,
 ) -> Result<(), PackageError> {
     let order = order(interpreter).await;
-    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(PackageError::io(building))?;
-    ours.set_nonblocking(true).map_err(PackageError::io(building))?;
-    let mut child = command(building, interpreter, config, theirs)?;
+    let building = site.building();
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().map_err(PackageError::io(&building))?;
+    ours.set_nonblocking(true).map_err(PackageError::io(&building))?;
+    let child = site
+        .builder
+        .insert(command(&building, interpreter, config, theirs)?);
     // The socket is the life line: when it closes, because this future is dropped or the process killed, the
     // launcher ends the builder.
-    let mut socket = UnixStream::from_std(ours).map_err(PackageError::io(building))?;
+    let mut socket = UnixStream::from_std(ours).map_err(PackageError::io(&building))?;
     let mut line = serde_json::to_vec(&order).map_err(|error| failed(error.to_string()))?;
     line.push(b'\n');
     // A builder that is gone already says why on standard error.
     drop(socket.write_all(&line).await);
-    let outcome = tokio::time::timeout(BUILD_MAX, watch(&mut child, progress)).await;
+    let outcome = tokio::time::timeout(BUILD_MAX, watch(child, progress)).await;
     drop(socket);
     let (status, words) = outcome.map_err(|_| EnvironmentError::TimedOut)??;
     if status.success() {

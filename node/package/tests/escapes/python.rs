@@ -3,7 +3,7 @@
 
 /// Does what its input names.
 pub(crate) const HOSTILE: &str = r#"
-import ctypes, errno, os, socket, time
+import _thread, ctypes, errno, fcntl, mmap, os, socket, time
 
 libc = ctypes.CDLL(None, use_errno=True)
 OPEN = []
@@ -26,6 +26,15 @@ def take_memory():
         kept.append(bytearray(b"x") * (1 << 24))
 
 
+def take_threads():
+    _thread.stack_size(1 << 16)
+    try:
+        for _ in range(1000):
+            _thread.start_new_thread(time.sleep, (1_000_000,))
+    except RuntimeError as error:
+        raise OSError(errno.EAGAIN, str(error)) from None
+
+
 def spin():
     while True:
         pass
@@ -43,12 +52,16 @@ ATTEMPTS = {
     "TCP": lambda: socket.create_connection(("127.0.0.1", 80), 1),
     "UDP": lambda: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b"", ("192.0.2.1", 53)),
     "Unix sockets": lambda: socket.socketpair(),
+    # How long the list of the machine's addresses is.
+    "network interfaces": lambda: fcntl.ioctl(3, 0x8912, bytes(16)),
     "signals": lambda: os.kill(os.getppid(), 0),
     "ptrace": lambda: call(libc.ptrace(0x4206, os.getppid(), 0, 0)),
     "/proc of others": lambda: os.listdir("/proc"),
     "exec": lambda: os.execv("/bin/true", ["true"]),
     "fork bomb": lambda: os.fork(),
+    "thread bomb": take_threads,
     "memory bomb": take_memory,
+    "shared memory": lambda: mmap.mmap(-1, 1 << 20),
     "CPU spin": spin,
     "endless output": write_endlessly,
     "huge tensors": lambda: memoryview(bytes(100 << 20)),

@@ -7,18 +7,21 @@ use fieldmark_package::PackageError;
 use super::{FailureCode, InferError, StartError};
 
 /// In the order of the page.
-pub(crate) const ATTEMPTS: [&str; 22] = [
+pub(crate) const ATTEMPTS: [&str; 25] = [
     "read outside",
     "write outside",
     "TCP",
     "UDP",
     "Unix sockets",
+    "network interfaces",
     "signals",
     "ptrace",
     "/proc of others",
     "exec",
     "fork bomb",
+    "thread bomb",
     "memory bomb",
+    "shared memory",
     "CPU spin",
     "endless output",
     "huge tensors",
@@ -47,6 +50,7 @@ pub(crate) enum Denial {
     Seccomp,
     Files,
     Descriptors,
+    Threads,
     Closed,
     Memory,
     Time,
@@ -67,6 +71,7 @@ impl Denial {
             () if says(&["Operation not permitted", "Function not implemented"]) => Self::Seccomp,
             () if says(&["No such file", "Permission denied", "Read-only file system"]) => Self::Files,
             () if says(&["Too many open files"]) => Self::Descriptors,
+            () if says(&["can't start new thread"]) => Self::Threads,
             () if says(&["none but the socket"]) => Self::Closed,
             () => panic!("'{words}' is no denial"),
         }
@@ -121,6 +126,7 @@ impl Denial {
             Self::Seccomp => "denied by seccomp",
             Self::Files => "denied by the root folder and Landlock",
             Self::Descriptors => "stopped by the limit on descriptors",
+            Self::Threads => "stopped by the limit on threads",
             Self::Closed => "the launcher passes on none but its own",
             Self::Memory => "ended by the memory limit",
             Self::Time => "killed by the time limit",

@@ -1,11 +1,12 @@
-//! The body of a gRPC request while it arrives: counted in the memory of all bodies, and bounded in time where it is
-//! one message.
+//! The body of a gRPC request while it arrives: its unfinished message is counted in the memory of all bodies, and
+//! bounded in time.
 //!
 //! A message is put together in memory before a method sees it; many half-sent ones would take memory that nobody
-//! counted.
+//! counted. The whole ones of a stream are the method's to count: they are taken out before more is read.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
@@ -13,49 +14,130 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Sleep, sleep};
 
+use crate::memory::Part;
 use crate::options::Shared;
 use crate::{Failure, Kind};
 
 /// The one method whose requests go on for as long as the client likes.
 const STREAM: &str = "/inference.GRPCInferenceService/ModelStreamInfer";
+/// The other method that takes tensors.
+const INFER: &str = "/inference.GRPCInferenceService/ModelInfer";
+/// Longest request of every other method.
+const SMALL_BYTES_MAX: usize = 64 * 1024;
 
 /// A body that is counted.
 #[derive(Debug)]
 struct Metered {
     body: Body,
-    shared: Shared,
-    /// Until when it must have arrived.
+    /// Of the method whose requests go on.
+    is_stream: bool,
+    /// How long a message may take to arrive.
+    patience: Duration,
+    /// Until when it must have arrived; nothing between the messages of a stream.
     until: Option<Pin<Box<Sleep>>>,
-    /// Bytes that are counted: at most one message's, which is all that is held at a time.
+    framing: Framing,
+    /// Bytes that arrived and are counted, and most of them.
     counted: usize,
-    held: Vec<OwnedSemaphorePermit>,
+    limit: usize,
+    held: Part,
+}
+
+/// Where in gRPC's framing a body is: a byte of flags and four of length go before each message.
+#[derive(Debug, Default)]
+struct Framing {
+    /// Bytes of the unfinished message so far, head included.
+    begun: usize,
+    length: [u8; 4],
+}
+
+impl Framing {
+    /// Goes on by what arrived.
+    fn advance(&mut self, mut bytes: &[u8]) {
+        while let Some((first, rest)) = bytes.split_first() {
+            match self.begun.checked_sub(1) {
+                Some(place) if place < self.length.len() => {
+                    if let Some(byte) = self.length.get_mut(place) {
+                        *byte = *first;
+                    }
+                    self.begun += 1;
+                    bytes = rest;
+                }
+                None => {
+                    self.begun = 1;
+                    bytes = rest;
+                }
+                Some(_) => {
+                    let now = self.missing().min(bytes.len());
+                    self.begun += now;
+                    bytes = bytes.get(now..).unwrap_or_default();
+                }
+            }
+            if self.begun > self.length.len() && self.missing() == 0 {
+                self.begun = 0;
+            }
+        }
+    }
+
+    /// Bytes of the message that are still to come, once its length is known.
+    fn missing(&self) -> usize {
+        let length = usize::try_from(u32::from_be_bytes(self.length)).unwrap_or(usize::MAX);
+        length
+            .saturating_add(1 + self.length.len())
+            .saturating_sub(self.begun)
+    }
 }
 
 /// Middleware that counts bodies.
 pub(super) async fn meter(State(shared): State<Shared>, request: Request, next: Next) -> Response {
-    let until = Instant::now() + shared.options.body_timeout;
-    let bounded = request.uri().path() != STREAM;
+    let patience = shared.options.body_timeout;
+    let is_stream = request.uri().path() == STREAM;
+    let limit = match request.uri().path() {
+        // The codec bounds messages.
+        STREAM | INFER => usize::MAX,
+        _ => SMALL_BYTES_MAX,
+    };
     let request = request.map(|body| {
         Body::new(Metered {
             body,
-            shared,
-            until: bounded.then(|| Box::pin(sleep_until(until))),
+            is_stream,
+            patience,
+            until: (!is_stream).then(|| Box::pin(sleep(patience))),
+            framing: Framing::default(),
             counted: 0,
-            held: Vec::new(),
+            limit,
+            held: shared.memory.part(),
         })
     });
     next.run(request).await
 }
 
 impl Metered {
-    fn count(&mut self, bytes: usize) -> Result<(), Failure> {
-        let more = bytes.min(self.shared.options.body_bytes_max.saturating_sub(self.counted));
-        if more > 0 {
-            self.held.push(self.shared.reserve(more)?);
-            self.counted += more;
+    /// Counts what arrived.
+    fn arrived(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        self.counted = self.counted.saturating_add(bytes.len());
+        if self.counted > self.limit {
+            return Err(Failure::too_large(self.counted, self.limit));
+        }
+        self.held.set(self.counted)?;
+        if self.is_stream {
+            let before = self.framing.begun;
+            self.framing.advance(bytes);
+            match self.framing.begun {
+                0 => self.until = None,
+                begun if begun > before && before > 0 => {}
+                _ => self.until = Some(Box::pin(sleep(self.patience))),
+            }
+        }
+        Ok(())
+    }
+
+    /// More is asked for, so the whole messages of a stream were taken.
+    fn taken(&mut self) -> Result<(), Failure> {
+        if self.is_stream {
+            self.counted = self.framing.begun;
+            self.held.set(self.counted)?;
         }
         Ok(())
     }
@@ -69,11 +151,14 @@ impl http_body::Body for Metered {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, tonic::Status>>> {
+        if let Err(failure) = self.taken() {
+            return Poll::Ready(Some(Err(failure.into())));
+        }
         let polled = Pin::new(&mut self.body).poll_frame(context);
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let bytes = frame.data_ref().map_or(0, Bytes::len);
-                Poll::Ready(Some(self.count(bytes).map(|()| frame).map_err(Into::into)))
+                let counted = frame.data_ref().map_or(Ok(()), |bytes| self.arrived(bytes));
+                Poll::Ready(Some(counted.map(|()| frame).map_err(Into::into)))
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(Failure::invalid(format_args!(
                 "the body broke off: {error}"
@@ -96,5 +181,30 @@ impl http_body::Body for Metered {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(bytes: usize) -> Vec<u8> {
+        let length = u32::try_from(bytes).unwrap().to_be_bytes();
+        [&[0], &length[..], &vec![7; bytes]].concat()
+    }
+
+    #[test]
+    fn only_the_unfinished_message_counts_however_it_is_cut() {
+        let body = [message(3), message(0), message(300), message(9)].concat();
+        for cut in 1..40 {
+            let mut framing = Framing::default();
+            let mut sent = 0;
+            for piece in body.chunks(cut) {
+                framing.advance(piece);
+                sent += piece.len();
+                let whole = [8, 13, 318, 332].into_iter().rev().find(|end| *end <= sent);
+                assert_eq!(framing.begun, sent - whole.unwrap_or(0), "{sent} by {cut}");
+            }
+        }
     }
 }

@@ -14,17 +14,18 @@ use super::proto::model_metadata_response::TensorMetadata;
 use super::{convert, proto};
 use crate::options::Shared;
 use crate::statistics::Total;
-use crate::{EXTENSIONS, Failure, SERVER_NAME, SERVER_VERSION, State, VersionSnapshot};
+use crate::{EXTENSIONS, Failure, SERVER_NAME, SERVER_VERSION, State, Stop, VersionSnapshot};
 
 /// The service.
 #[derive(Debug, Clone)]
 pub(super) struct Service {
     shared: Shared,
+    stop: Stop,
 }
 
 impl Service {
-    pub(super) fn new(shared: Shared) -> Self {
-        Self { shared }
+    pub(super) fn new(shared: Shared, stop: Stop) -> Self {
+        Self { shared, stop }
     }
 
     async fn infer(&self, message: proto::ModelInferRequest) -> Result<proto::ModelInferResponse, Failure> {
@@ -49,7 +50,8 @@ impl Service {
         let lease = repository.lease(&message.model_name, Some(&message.model_version))?;
         tracing::Span::current().record("version", lease.servable().version.as_str());
         // The message is in memory already; it is counted, so that the next one may be told to wait.
-        let _memory = self.shared.reserve(message.encoded_len())?;
+        let mut held = self.shared.memory.part();
+        held.set(message.encoded_len())?;
         let request = convert::request(message)?;
         convert::response(repository.infer(&lease, request, arrived).await?)
     }
@@ -133,8 +135,10 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<Streaming<proto::ModelInferRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let service = self.clone();
-        let answers = request.into_inner().then(move |message| {
+        let (service, stop) = (self.clone(), self.stop.clone());
+        // A stream has no end of its own: a server that stops ends it behind the message that it is at.
+        let messages = request.into_inner().take_until(async move { stop.wait().await });
+        let answers = messages.then(move |message| {
             let service = service.clone();
             async move {
                 let message = message?;

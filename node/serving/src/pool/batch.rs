@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use fieldmark_tensors::TensorError;
 
-use super::queue::Pending;
+use super::pending::{Pending, rows_of};
 use crate::Tensor;
 use crate::tensor::concatenate;
 
@@ -64,16 +64,6 @@ impl Batch {
         requests.insert(0, self.first);
         requests
     }
-}
-
-/// Records of inputs that all have as many; `None` if they differ, or one has no dimensions.
-pub(super) fn rows_of(tensors: &[Tensor]) -> Option<usize> {
-    let mut sizes = tensors.iter().map(|tensor| tensor.shape.first());
-    let first = sizes.next()??;
-    if sizes.any(|size| size != Some(first)) {
-        return None;
-    }
-    usize::try_from(*first).ok()
 }
 
 /// The inputs of requests below each other; those of one alone are taken out of it.

@@ -3,39 +3,17 @@
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::Notify;
 use tokio::time::timeout_at;
 
-use super::Reply;
-use super::batch::{Batch, rows_of};
-use crate::{Failure, Servable, Tensor};
+use super::batch::Batch;
+use super::pending::Pending;
+use crate::{Failure, Servable};
 
-/// A request that waits.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub(super) inputs: Vec<Tensor>,
-    /// Records, if all inputs have as many; 1 otherwise.
-    pub(super) rows: usize,
-    /// Whether it may run with others.
-    pub(super) joinable: bool,
-    pub(super) arrived: Instant,
-    pub(super) reply: oneshot::Sender<Reply>,
-}
-
-impl Pending {
-    pub(super) fn new(inputs: Vec<Tensor>, arrived: Instant, reply: oneshot::Sender<Reply>) -> Self {
-        let rows = rows_of(&inputs).filter(|rows| *rows > 0);
-        Self {
-            inputs,
-            rows: rows.unwrap_or(1),
-            joinable: rows.is_some(),
-            arrived,
-            reply,
-        }
-    }
-}
+/// Pause after which another version, or another server, may have taken its place.
+const CLOSED_PAUSE: Duration = Duration::from_secs(1);
 
 /// The queue.
 #[derive(Debug)]
@@ -51,7 +29,6 @@ pub(super) struct Queue {
     joined: Notify,
     gathering: AtomicUsize,
     healthy: AtomicUsize,
-    cancelled: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
@@ -72,7 +49,6 @@ impl Queue {
             joined: Notify::new(),
             gathering: AtomicUsize::new(0),
             healthy: AtomicUsize::new(runners),
-            cancelled: AtomicUsize::new(0),
         }
     }
 
@@ -80,8 +56,12 @@ impl Queue {
     pub(super) fn push(&self, pending: Pending) -> Result<(), Failure> {
         {
             let mut inner = self.lock();
+            if inner.closed {
+                let message = format!("model '{}' was unloaded; ask again", self.model);
+                return Err(Failure::unavailable(message, CLOSED_PAUSE));
+            }
             if inner.pending.len() >= self.limit {
-                self.drop_cancelled(&mut inner.pending);
+                inner.pending.retain(|pending| !pending.reply.is_closed());
             }
             if inner.pending.len() >= self.limit {
                 return Err(Failure::queue_full(&self.model, inner.pending.len()));
@@ -112,10 +92,12 @@ impl Queue {
             let ready = self.ready.notified();
             {
                 let mut inner = self.lock();
-                self.drop_cancelled_front(&mut inner.pending);
+                while inner.pending.front().is_some_and(|first| first.reply.is_closed()) {
+                    inner.pending.pop_front();
+                }
                 if let Some(first) = inner.pending.pop_front() {
                     let mut batch = Batch::new(first, self.batch_max);
-                    self.fill(&mut batch, &mut inner.pending);
+                    fill(&mut batch, &mut inner.pending);
                     if !inner.pending.is_empty() {
                         self.ready.notify_one();
                     }
@@ -143,7 +125,7 @@ impl Queue {
             let joined = self.joined.notified();
             let closed = {
                 let mut inner = self.lock();
-                self.fill(batch, &mut inner.pending);
+                fill(batch, &mut inner.pending);
                 inner.closed
             };
             if closed || !batch.has_room() || timeout_at(until, joined).await.is_err() {
@@ -151,38 +133,6 @@ impl Queue {
             }
         }
         self.gathering.fetch_sub(1, Ordering::AcqRel);
-    }
-
-    /// Moves into a batch what fits it.
-    fn fill(&self, batch: &mut Batch, pending: &mut VecDeque<Pending>) {
-        let mut place = 0;
-        while batch.has_room() {
-            let Some(next) = pending.get(place) else { break };
-            if next.reply.is_closed() {
-                self.cancelled.fetch_add(1, Ordering::Relaxed);
-                drop(pending.remove(place));
-            } else if batch.takes(next) {
-                if let Some(next) = pending.remove(place) {
-                    batch.add(next);
-                }
-            } else {
-                place += 1;
-            }
-        }
-    }
-
-    fn drop_cancelled_front(&self, pending: &mut VecDeque<Pending>) {
-        while pending.front().is_some_and(|first| first.reply.is_closed()) {
-            self.cancelled.fetch_add(1, Ordering::Relaxed);
-            pending.pop_front();
-        }
-    }
-
-    fn drop_cancelled(&self, pending: &mut VecDeque<Pending>) {
-        let before = pending.len();
-        pending.retain(|pending| !pending.reply.is_closed());
-        self.cancelled
-            .fetch_add(before - pending.len(), Ordering::Relaxed);
     }
 
     /// Takes nothing more; what waits is still given out.
@@ -195,11 +145,6 @@ impl Queue {
 
     pub(super) fn is_closed(&self) -> bool {
         self.lock().closed
-    }
-
-    /// Requests whose client left, since the last call.
-    pub(super) fn take_cancelled(&self) -> usize {
-        self.cancelled.swap(0, Ordering::Relaxed)
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -221,5 +166,22 @@ impl Queue {
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Moves into a batch what fits it.
+fn fill(batch: &mut Batch, pending: &mut VecDeque<Pending>) {
+    let mut place = 0;
+    while batch.has_room() {
+        let Some(next) = pending.get(place) else { break };
+        if next.reply.is_closed() {
+            drop(pending.remove(place));
+        } else if batch.takes(next) {
+            if let Some(next) = pending.remove(place) {
+                batch.add(next);
+            }
+        } else {
+            place += 1;
+        }
     }
 }

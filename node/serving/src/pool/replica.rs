@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use fieldmark_supervisor::{InferError, Runner};
 
 use super::batch::{Batch, join, split};
-use super::queue::{Pending, Queue};
+use super::pending::Pending;
+use super::queue::Queue;
 use super::{Ran, Reply};
 use crate::request::declared;
 use crate::statistics::{Statistics, Timing};
@@ -46,9 +47,6 @@ impl Replica {
     /// Runs batches until the queue is closed and empty.
     pub(super) async fn run(self: Arc<Self>) {
         while let Some(batch) = self.queue.next().await {
-            for _ in 0..self.queue.take_cancelled() {
-                self.statistics.cancelled();
-            }
             self.run_batch(batch).await;
         }
     }
@@ -60,7 +58,9 @@ impl Replica {
             Ok(inputs) => inputs,
             Err(error) => return fail_all(requests, &Failure::invalid(error)),
         };
-        let kept = (requests.len() == 1 && self.has_company()).then(|| inputs.clone());
+        // Decided once: inputs that were not kept cannot be put back.
+        let company = self.has_company();
+        let kept = (requests.len() == 1 && company).then(|| inputs.clone());
         let joined = Instant::now();
         let outcome = ask(&self.runner, inputs).await;
         let came = Instant::now();
@@ -75,7 +75,7 @@ impl Replica {
                 };
                 self.answer(requests, outputs, taken, timing);
             }
-            Err(InferError::BackingOff { retry_in, .. }) if self.has_company() => {
+            Err(InferError::BackingOff { retry_in, .. }) if company => {
                 self.set_healthy(false);
                 if let ([one], Some(kept)) = (requests.as_mut_slice(), kept) {
                     one.inputs = kept;
@@ -140,7 +140,10 @@ impl Replica {
         ));
         let again = matches!(
             error,
-            InferError::Rejected { .. } | InferError::Crashed { .. } | InferError::MemoryExceeded { .. }
+            InferError::Rejected { .. }
+                | InferError::Crashed { .. }
+                | InferError::MemoryExceeded { .. }
+                | InferError::TooLarge { .. }
         );
         if requests.len() == 1 || !again {
             return fail_all(requests, &error.into());

@@ -9,8 +9,9 @@ use tokio::task::JoinHandle;
 
 use crate::{Failure, Servable};
 
-/// Beyond the longest request, how long a version may take to drain.
-const DRAIN_EXTRA: Duration = Duration::from_secs(5);
+/// Beyond the longest request, how long a version may take to drain: its last request's body may take a minute to
+/// arrive.
+const DRAIN_EXTRA: Duration = Duration::from_secs(65);
 
 impl Repository {
     /// Loads a version beside those that are there. One of the same version is replaced once this one can be
@@ -19,9 +20,13 @@ impl Repository {
     /// # Errors
     /// [`Failure`] if it cannot be loaded; what was served before is served on.
     pub async fn load(&self, servable: Servable) -> Result<(), Failure> {
-        let turn = self.turn(&servable.name);
-        let _turn = turn.lock().await;
-        self.put(servable).await
+        let repository = self.clone();
+        to_the_end(async move {
+            let turn = repository.turn(&servable.name);
+            let _turn = turn.lock().await;
+            repository.put(servable).await
+        })
+        .await
     }
 
     /// Loads a version, and retires every other one of its model once this one can be asked.
@@ -29,13 +34,17 @@ impl Repository {
     /// # Errors
     /// [`Failure`] if it cannot be loaded; what was served before is served on.
     pub async fn swap(&self, servable: Servable) -> Result<(), Failure> {
-        let turn = self.turn(&servable.name);
-        let _turn = turn.lock().await;
-        let (name, version) = (servable.name.clone(), servable.version.clone());
-        self.put(servable).await?;
-        // Its requests end in their own time.
-        drop(self.retire(&name, &[version]));
-        Ok(())
+        let repository = self.clone();
+        to_the_end(async move {
+            let turn = repository.turn(&servable.name);
+            let _turn = turn.lock().await;
+            let (name, version) = (servable.name.clone(), servable.version.clone());
+            repository.put(servable).await?;
+            // Its requests end in their own time.
+            drop(repository.retire(&name, &[version]));
+            Ok(())
+        })
+        .await
     }
 
     /// Loads what the catalog offers of a model now, and retires what it no longer offers.
@@ -48,16 +57,20 @@ impl Repository {
             let message = "this server loads what it was started with, nothing by name";
             return Err(Failure::invalid(message));
         };
-        let turn = self.turn(name);
-        let _turn = turn.lock().await;
-        let offered = catalog.offer(name).await?;
-        let versions: Vec<String> = offered.iter().map(|servable| servable.version.clone()).collect();
-        for servable in offered {
-            self.put(servable).await?;
-        }
-        // Their requests end in their own time.
-        drop(self.retire(name, &versions));
-        Ok(())
+        let (repository, name) = (self.clone(), name.to_owned());
+        to_the_end(async move {
+            let turn = repository.turn(&name);
+            let _turn = turn.lock().await;
+            let offered = catalog.offer(&name).await?;
+            let versions: Vec<String> = offered.iter().map(|servable| servable.version.clone()).collect();
+            for servable in offered {
+                repository.put(servable).await?;
+            }
+            // Their requests end in their own time.
+            drop(repository.retire(&name, &versions));
+            Ok(())
+        })
+        .await
     }
 
     /// Takes a model away. Requests that were begun are answered; returns once its runners are gone.
@@ -211,6 +224,14 @@ impl Repository {
         }
         tracing::info!(model = name, version, "unloaded");
     }
+}
+
+/// A change goes on when whoever asked for it has left: what was begun must not stay halfway.
+async fn to_the_end(
+    change: impl Future<Output = Result<(), Failure>> + Send + 'static,
+) -> Result<(), Failure> {
+    let interrupted = |_| Failure::new(crate::Kind::Internal, "the change was interrupted");
+    tokio::spawn(change).await.map_err(interrupted)?
 }
 
 /// How a version that was started came into its place.

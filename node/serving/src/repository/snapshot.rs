@@ -54,7 +54,7 @@ pub struct VersionSnapshot {
     pub answered: u64,
     /// Requests that were not.
     pub failed: u64,
-    /// Requests whose client left while they waited.
+    /// Requests whose client left before they were answered.
     pub cancelled: u64,
     /// Latencies.
     pub latency: Latency,

@@ -8,9 +8,9 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use flate2::write::{GzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use std::io::Write;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
+use crate::memory::Part;
 use crate::options::Shared;
 use crate::{Failure, Kind};
 
@@ -36,9 +36,10 @@ pub(super) struct Reader {
     buffered: Bytes,
     /// Read in all.
     read: usize,
-    /// Memory that it may take; held until the request is answered.
-    reserved: Vec<OwnedSemaphorePermit>,
-    reserved_bytes: usize,
+    /// Unpacked of it.
+    unpacked: usize,
+    /// Memory for what was read and unpacked; held until the request is answered.
+    held: Part,
 }
 
 impl Reader {
@@ -67,7 +68,7 @@ impl Reader {
                 return Err(Failure::new(Kind::MediaType, message));
             }
         };
-        let mut reader = Self {
+        Ok(Self {
             body,
             shared: shared.clone(),
             limit,
@@ -76,21 +77,19 @@ impl Reader {
             announced,
             buffered: Bytes::new(),
             read: 0,
-            reserved: Vec::new(),
-            reserved_bytes: 0,
-        };
-        reader.reserve(announced.unwrap_or(0))?;
-        Ok(reader)
+            unpacked: 0,
+            held: shared.memory.part(),
+        })
     }
 
-    /// Takes care that so many bytes in all are reserved.
-    fn reserve(&mut self, bytes: usize) -> Result<(), Failure> {
-        if bytes > self.reserved_bytes {
-            let more = bytes - self.reserved_bytes;
-            self.reserved.push(self.shared.reserve(more)?);
-            self.reserved_bytes = bytes;
-        }
-        Ok(())
+    /// The memory held, for whoever goes on with what was read after the client has left.
+    pub(super) fn lend(&mut self) -> Part {
+        std::mem::replace(&mut self.held, self.shared.memory.part())
+    }
+
+    /// Takes back what was lent, before more is read.
+    pub(super) fn give_back(&mut self, held: Part) {
+        self.held = held;
     }
 
     /// The next piece as it came; `None` at the end.
@@ -110,7 +109,7 @@ impl Reader {
             if self.read > self.limit {
                 return Err(Failure::too_large("more", self.limit));
             }
-            self.reserve(self.read)?;
+            self.held.set(self.read + self.unpacked)?;
             return Ok(Some(data));
         }
     }
@@ -207,9 +206,10 @@ impl Reader {
                     decoder
                         .write_all(&piece)
                         .map_err(|error| unpacking(&error, self.limit))?;
-                    self.reserve(self.read + decoder.get_ref().bytes.len())?;
+                    self.unpacked = decoder.get_ref().bytes.len();
                 }
                 let room = decoder.finish().map_err(|error| unpacking(&error, self.limit))?;
+                self.unpacked = room.bytes.len();
                 self.buffered = room.bytes.into();
             }
             Packing::Deflate => {
@@ -218,13 +218,14 @@ impl Reader {
                     decoder
                         .write_all(&piece)
                         .map_err(|error| unpacking(&error, self.limit))?;
-                    self.reserve(self.read + decoder.get_ref().bytes.len())?;
+                    self.unpacked = decoder.get_ref().bytes.len();
                 }
                 let room = decoder.finish().map_err(|error| unpacking(&error, self.limit))?;
+                self.unpacked = room.bytes.len();
                 self.buffered = room.bytes.into();
             }
         }
-        Ok(())
+        self.held.set(self.read + self.unpacked)
     }
 }
 

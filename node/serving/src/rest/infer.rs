@@ -63,7 +63,6 @@ pub(super) async fn infer(State(shared): State<Shared>, target: Target, request:
 }
 
 async fn answer(shared: Shared, target: Target, request: HttpRequest) -> Result<Response, Failure> {
-    let arrived = Instant::now();
     let lease = shared
         .repository
         .lease(&target.model, target.version.as_deref())?;
@@ -76,7 +75,9 @@ async fn answer(shared: Shared, target: Target, request: HttpRequest) -> Result<
         None => reader.rest().await?,
         Some(bytes) => reader.take(bytes).await?,
     };
-    let parsed = off_thread(json.len(), move || parse_request(&json)).await?;
+    let held = reader.lend();
+    let (parsed, held) = off_thread(json.len(), move || (parse_request(&json), held)).await?;
+    reader.give_back(held);
     let parsed = parsed.map_err(Failure::invalid)?;
     let forms = forms(&parsed)?;
     let request = with_data(
@@ -87,6 +88,8 @@ async fn answer(shared: Shared, target: Target, request: HttpRequest) -> Result<
     )
     .await?;
     tracing::Span::current().record("request_id", request.id.as_str());
+    // A slow client's upload is not the model's time.
+    let arrived = Instant::now();
     let answer = shared.repository.infer(&lease, request, arrived).await?;
     drop(reader);
     let size = answer.outputs.iter().map(|output| output.content.bytes()).sum();

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use fieldmark_serving::grpc::proto::grpc_inference_service_client::GrpcInferenceServiceClient;
 use fieldmark_serving::grpc::proto::model_infer_request::InferInputTensor;
 use fieldmark_serving::grpc::{self, proto};
-use fieldmark_serving::{PoolOptions, ServerOptions};
+use fieldmark_serving::{PoolOptions, ServerOptions, Stop};
 use futures::StreamExt as _;
 use tonic::Code;
 
@@ -15,7 +15,7 @@ use crate::{Server, models};
 type Client = GrpcInferenceServiceClient<axum::Router>;
 
 fn client(server: &Server) -> Client {
-    let face = grpc::face(&server.repository, &ServerOptions::default());
+    let face = grpc::face(&server.repository, &ServerOptions::default(), &Stop::default());
     Client::with_origin(face.router, "http://localhost".parse().unwrap())
 }
 
@@ -124,13 +124,27 @@ async fn a_stream_goes_on_after_a_failure() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_behind_its_message_when_the_server_stops() {
+    let server = Server::with(models::SQUARE, PoolOptions::default()).await;
+    let stop = Stop::default();
+    let face = grpc::face(&server.repository, &ServerOptions::default(), &stop);
+    let mut client = Client::with_origin(face.router, "http://localhost".parse().unwrap());
+    let requests = futures::stream::iter([raw(&[1.0, 2.0])]).chain(futures::stream::pending());
+    let mut answers = client.model_stream_infer(requests).await.unwrap().into_inner();
+    assert!(answers.next().await.unwrap().unwrap().error_message.is_empty());
+    stop.stop();
+    let end = tokio::time::timeout(Duration::from_secs(5), answers.next()).await;
+    assert!(end.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn a_message_that_does_not_come_to_its_end_is_given_up() {
     let server = Server::with(models::SQUARE, PoolOptions::default()).await;
     let options = ServerOptions {
         body_timeout: Duration::from_millis(200),
         ..ServerOptions::default()
     };
-    let router = grpc::face(&server.repository, &options).router;
+    let router = grpc::face(&server.repository, &options, &Stop::default()).router;
     // The first frame of a message of 100 bytes, and then nothing.
     let first = futures::stream::iter([Ok::<_, std::convert::Infallible>(Bytes::from_static(&[
         0, 0, 0, 0, 100, 10,

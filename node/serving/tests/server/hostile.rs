@@ -36,7 +36,7 @@ fn over_rest(server: &Server, options: &ServerOptions) -> Face {
 }
 
 fn over_grpc(server: &Server, options: &ServerOptions) -> Face {
-    grpc::face(&server.repository, options)
+    grpc::face(&server.repository, options, &Stop::default())
 }
 
 /// Sends bytes and reads until the server closes.

@@ -92,8 +92,13 @@ async fn a_full_queue_refuses_and_the_hanging_process_is_replaced() {
         }
         // Several hangs in a row: the runner waits before it starts again, and says for how long.
         assert!(status == 503 && headers.contains_key("retry-after") && pauses < 100);
+        // It says that it is ready once the pause is over, without being asked meanwhile.
+        while !server.repository.is_ready() {
+            assert!(pauses < 100, "it stays away");
+            pauses += 1;
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
         pauses += 1;
-        tokio::time::sleep(Duration::from_millis(100)).await;
     }
 }
 
@@ -180,6 +185,22 @@ async fn a_swap_under_load_fails_no_request() {
         !std::path::Path::new(&format!("/proc/{first}")).exists(),
         "the first runner is still there"
     );
+}
+
+#[tokio::test]
+async fn a_load_goes_on_when_whoever_asked_for_it_has_left() {
+    let server = Server::with(models::SQUARE, PoolOptions::default()).await;
+    let next = models::net(server.folder.path(), "2", models::TRIPLE, PoolOptions::default());
+    let mut loading = Box::pin(server.repository.swap(next));
+    assert!(futures::poll!(&mut loading).is_pending());
+    drop(loading);
+    assert!(server.repository.is_ready(), "version 1 is served on");
+    let mut looks = 0;
+    while server.infer(&[[1.0, 2.0]]).await.2["model_version"] != "2" {
+        looks += 1;
+        assert!(looks < 300, "version 2 does not come");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]

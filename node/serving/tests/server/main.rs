@@ -236,7 +236,8 @@ async fn a_model_that_is_not_what_it_declares_is_not_served() {
     let repository = Repository::new(None);
     let mut servable = models::net(folder.path(), "1", models::SQUARE, PoolOptions::default());
     servable.outputs[0].datatype = "INT64".into();
-    servable.options.warm_up = vec![fieldmark_tensors::zeros(&servable.inputs[0]).unwrap().into()];
+    let zeros = fieldmark_tensors::zeros(&servable.inputs).unwrap();
+    servable.options.warm_up = zeros.into_iter().map(Into::into).collect();
     let failure = repository.load(servable).await.unwrap_err();
     assert!(failure.message.contains("its manifest says INT64"), "{failure}");
     assert!(!repository.is_ready());

@@ -185,6 +185,11 @@ impl Collector {
         Some(())
     }
 
+    /// Elements of BYTES so far.
+    pub(super) fn texts(&self) -> usize {
+        self.texts.len()
+    }
+
     fn text<E: Error>(&mut self, value: &str) -> Result<(), E> {
         if self.datatype != Datatype::Bytes {
             let shown: String = value.chars().take(40).collect();

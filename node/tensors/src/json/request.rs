@@ -9,6 +9,7 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Vis
 use super::apart::{self, Apart};
 use super::data::{Collector, Level};
 use super::members::{List, Listed, Member, Name, once};
+use crate::binary::TEXTS_MAX;
 use crate::{Datatype, Elements, Parameters, element_count};
 
 /// A request that is not one.
@@ -73,12 +74,13 @@ pub fn parse_request(json: &[u8]) -> Result<InferRequest, RequestError> {
     if let Some(request) = Apart::new(json).and_then(|apart| of_parts(&apart)) {
         return Ok(request);
     }
-    let unordered = Cell::new(false);
+    let (unordered, texts) = (Cell::new(false), Cell::new(0));
     let parsed = parse(
         json,
         Data::Within {
             datatypes: &[],
             unordered: &unordered,
+            texts: &texts,
         },
     );
     if !unordered.get() {
@@ -90,9 +92,11 @@ pub fn parse_request(json: &[u8]) -> Result<InferRequest, RequestError> {
         .iter()
         .map(|head| head.datatype.as_deref().and_then(Datatype::parse))
         .collect();
+    let (unordered, texts) = (Cell::new(false), Cell::new(0));
     let data = Data::Within {
         datatypes: &datatypes,
         unordered: &unordered,
+        texts: &texts,
     };
     parse(json, data).map_err(refused)
 }
@@ -140,6 +144,8 @@ enum Data<'a> {
         datatypes: &'a [Option<Datatype>],
         /// Set when an input's data stands before its datatype.
         unordered: &'a Cell<bool>,
+        /// Elements of BYTES in the inputs read so far.
+        texts: &'a Cell<usize>,
     },
     /// In arrays that were taken out, of which so many were read.
     Apart {
@@ -297,7 +303,11 @@ impl<'a> Input<'a> {
                     array.ok_or_else(|| A::Error::custom("an array is not where it was taken from"))?;
                 Ok(Some(Given::Array(array)))
             }
-            Data::Within { datatypes, unordered } => {
+            Data::Within {
+                datatypes,
+                unordered,
+                texts,
+            } => {
                 let known = datatypes.get(self.index).copied().flatten();
                 let Some(datatype) = datatype.or(known) else {
                     unordered.set(true);
@@ -309,6 +319,11 @@ impl<'a> Input<'a> {
                     collector: &mut collector,
                     depth: 0,
                 })?;
+                texts.set(texts.get() + collector.texts());
+                if texts.get() > TEXTS_MAX {
+                    let message = format_args!("more than {TEXTS_MAX} elements of BYTES in all inputs");
+                    return Err(A::Error::custom(message));
+                }
                 Ok(Some(Given::Collected(Box::new(collector))))
             }
         }

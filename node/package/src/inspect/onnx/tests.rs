@@ -77,6 +77,23 @@ fn a_graph_names_its_inputs_outputs_and_free_sizes() {
     }
 }
 
+#[test]
+fn a_graph_that_unfolds_to_gigabytes_is_refused_before_it_is_decoded() {
+    let holding = |tag: u8, inner: &[u8]| {
+        let mut bytes = vec![tag];
+        prost::encoding::encode_varint(inner.len() as u64, &mut bytes);
+        bytes.extend_from_slice(inner);
+        bytes
+    };
+    // Of field 1 of a graph, nodes, and of field 5 of a node, attributes.
+    let nodes = holding(0x3a, &[0x0a_u8, 0].repeat(8 << 20));
+    let attributes = holding(0x3a, &holding(0x0a, &[0x2a_u8, 0].repeat(8 << 20)));
+    for bytes in [nodes, attributes] {
+        let error = inspect(&bytes).unwrap_err().to_string();
+        assert!(error.contains("bytes of memory"), "{error}");
+    }
+}
+
 /// A way to put external weights into a model.
 type Hide = fn(&mut Model, Weights, Graph, &dyn Fn(Attribute) -> Node);
 
