@@ -12,6 +12,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use fieldmark_node_data::Range;
 
 mod feedback;
 pub(crate) mod privacy;
@@ -92,7 +93,7 @@ pub(crate) enum Command {
     Pack(models::Pack),
     /// Run a package folder on one input, without any node or network
     #[command(
-        after_help = "Examples:\n  fieldmark run models/digits-cnn --input images.npy\n  fieldmark run models/digits-cnn --input digit.png"
+        after_help = "Examples:\n  fieldmark run models/digits-cnn --input images.npy\n  fieldmark run models/digits-cnn --input digit.png --range 0..16"
     )]
     Run(models::RunPackage),
     /// Publish a package folder as a release
@@ -175,7 +176,7 @@ pub(crate) enum Command {
     Doctor,
     /// Rehearse a scenario in simulation
     #[command(
-        after_help = "Examples:\n  fieldmark simulate scenarios/partition.toml --seed 7\n  fieldmark simulate scenarios/committee.toml --seeds 1000\n  fieldmark simulate scenarios/field.toml --out report\n  fieldmark simulate --coverage --challenges 500"
+        after_help = "Examples:\n  fieldmark simulate simulations/scenarios/smoke.toml --seed 7\n  fieldmark simulate simulations/scenarios/committee.toml --seeds 1000\n  fieldmark simulate simulations/scenarios/field.toml --out report\n  fieldmark simulate --coverage --challenges 500"
     )]
     Simulate(Simulate),
     /// Print shell completions
@@ -323,6 +324,10 @@ pub(crate) struct Infer {
     /// file with one text per line
     #[arg(long, value_name = "FILE")]
     pub(crate) input: PathBuf,
+    /// What black to white become when the input is a picture, such as 0..16 [default: 0..1, or 0..255 for whole
+    /// numbers]
+    #[arg(long, value_name = "LOW..HIGH", value_parser = models::range, allow_hyphen_values = true)]
+    pub(crate) range: Option<Range>,
     #[command(flatten)]
     pub(crate) runner: models::RunnerArgs,
 }

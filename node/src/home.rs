@@ -120,11 +120,7 @@ impl Home {
     /// another version's; [`HomeError::Mode`] when others can read a secret; [`HomeError::Damaged`]
     /// naming the file.
     pub fn open(dir: &Path) -> Result<Self, HomeError> {
-        let config_path = dir.join(CONFIG);
-        if !config_path.exists() {
-            return Err(HomeError::Missing { path: dir.to_owned() });
-        }
-        let config = Config::parse(&config_path, &files::read_text(&config_path)?)?;
+        let config = Self::config_of(dir)?;
         files::check_mode(dir)?;
         let key = |name: &str| files::read_secret(&dir.join(name));
         Ok(Self {
@@ -137,6 +133,18 @@ impl Home {
             path: dir.to_owned(),
             token: token_of(dir)?,
         })
+    }
+
+    /// The settings of a data folder alone, for who needs none of its keys.
+    ///
+    /// # Errors
+    /// As [`Home::open`], of `config.toml`.
+    pub fn config_of(dir: &Path) -> Result<Config, HomeError> {
+        let path = dir.join(CONFIG);
+        if !path.exists() {
+            return Err(HomeError::Missing { path: dir.to_owned() });
+        }
+        Config::parse(&path, &files::read_text(&path)?)
     }
 
     /// The folder.

@@ -25,9 +25,17 @@ pub enum ChallengeError {
     /// The previous challenge is not an id.
     #[error("the challenge's previous window is not an id")]
     Previous(#[source] IdError),
-    /// No slice, too many, or the clean slice is none of them.
-    #[error("a challenge describes 1 to {SLICES_MAX} slices, one of them its clean slice")]
+    /// No slice, or too many.
+    #[error("a challenge describes 1 to {SLICES_MAX} slices")]
     Slices,
+    /// The clean slice is none of the slices.
+    #[error("the clean slice {clean:?} is none of the challenge's slices, which are {}; name one of them", found.join(", "))]
+    CleanSlice {
+        /// The clean slice.
+        clean: String,
+        /// Names of the slices.
+        found: Vec<String>,
+    },
     /// A metric this version does not know.
     #[error("metric '{0}' is not known; known are {known}", known = ScoreKind::ALL.map(ScoreKind::name).join(", "))]
     Metric(String),
@@ -99,9 +107,14 @@ impl Challenge {
             text::name("a slice's name", &slice.name)?;
             text::free("a slice's description", &slice.description, 512)?;
         }
-        let clean = self.slices.iter().any(|s| s.name == self.clean_slice);
-        if self.slices.len() > SLICES_MAX || !clean {
+        if !(1..=SLICES_MAX).contains(&self.slices.len()) {
             return Err(ChallengeError::Slices);
+        }
+        if self.slices.iter().all(|s| s.name != self.clean_slice) {
+            return Err(ChallengeError::CleanSlice {
+                clean: self.clean_slice.clone(),
+                found: self.slices.iter().map(|s| s.name.clone()).collect(),
+            });
         }
         if ScoreKind::parse(&self.metric).is_none() {
             return Err(ChallengeError::Metric(self.metric.clone()));
@@ -159,6 +172,12 @@ mod tests {
             "field 7 is the previous window; without it the bytes are as before"
         );
         challenge.clean_slice = "laboratory".into();
+        let refused = Challenge::decode(&challenge.encode()).unwrap_err().to_string();
+        assert!(
+            refused.contains("\"laboratory\"") && refused.contains("clean, blur"),
+            "{refused}"
+        );
+        challenge.slices.clear();
         assert_eq!(
             Challenge::decode(&challenge.encode()),
             Err(ChallengeError::Slices)

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::Args;
-use fieldmark_supervisor::Device;
+use fieldmark_package::Bytes;
 
 use super::models::RunnerArgs;
 
@@ -46,21 +46,12 @@ pub(crate) struct Serve {
     /// Requests that may wait for each model; one more is refused
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) queue_max: u32,
-    /// Most memory of one runner, such as 512MiB or 4GiB [default: 2GiB]
-    #[arg(long, value_name = "SIZE", value_parser = size)]
-    pub(crate) memory: Option<u64>,
-    /// Threads within one operation of a model
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub(crate) threads: Option<u32>,
-    /// Where models compute: cpu, cuda:0, … [default: cpu]
-    #[arg(long, value_name = "DEVICE")]
-    pub(crate) device: Option<Device>,
     /// Longest time for one request, waiting included, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) timeout: u64,
     /// Longest request, such as 64MiB
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
-    pub(crate) body_max: u64,
+    #[arg(long, value_name = "SIZE", default_value = "64MiB")]
+    pub(crate) body_max: Bytes,
     /// Longest time for a request's body to arrive, and for a client to go on reading its answer, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=86_400))]
     pub(crate) body_timeout: u64,
@@ -72,36 +63,4 @@ pub(crate) struct Serve {
     /// File to which the addresses are written once the server is ready
     #[arg(long, value_name = "FILE")]
     pub(crate) ready_file: Option<PathBuf>,
-}
-
-/// Bytes from a number with or without KiB, MiB or GiB.
-fn size(text: &str) -> Result<u64, String> {
-    let split = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let factor = match unit {
-        "" | "B" => 1_u64,
-        "KiB" => 1 << 10,
-        "MiB" => 1 << 20,
-        "GiB" => 1 << 30,
-        _ => return Err(format!("'{unit}' is no unit; use KiB, MiB or GiB")),
-    };
-    let number: u64 = number
-        .parse()
-        .map_err(|_| "a number is expected, such as 512MiB".to_owned())?;
-    let bytes = number.checked_mul(factor).filter(|bytes| *bytes > 0);
-    bytes.ok_or_else(|| "more than 0 and less than 16 EiB are expected".to_owned())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sizes_have_units() {
-        assert_eq!(size("512MiB"), Ok(512 << 20));
-        assert_eq!(size("4096"), Ok(4096));
-        for wrong in ["", "MiB", "1MB", "0", "-1", "99999999999GiB"] {
-            assert!(size(wrong).is_err(), "{wrong}");
-        }
-    }
 }

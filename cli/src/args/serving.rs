@@ -99,6 +99,8 @@ pub(crate) struct Bench {
     /// Draw the latencies as an SVG picture
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) runner: RunnerArgs,
 }
 
 /// Options of `reference`.

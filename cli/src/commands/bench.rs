@@ -1,5 +1,8 @@
 //! `bench`: how fast a model is here, in the scenarios of MLPerf Inference.
 
+use std::fs::File;
+use std::io::Write as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -7,12 +10,11 @@ use anyhow::Context as _;
 use bytes::Bytes;
 use fieldmark_loadgen::http::{HttpSystem, Message};
 use fieldmark_loadgen::{Figure, Options, Report, Scenario, System, plot, run};
-use fieldmark_package::Workshop;
 use fieldmark_serving::{PoolOptions, Repository, Request, Tensor, TensorSpec};
-use fieldmark_supervisor::SupervisorConfig;
 use fieldmark_tensors::{values, zeros};
 use serde_json::{Value, json};
 
+use super::packages;
 use super::servables::{Servables, Source};
 use crate::args::Global;
 use crate::args::serving::Bench;
@@ -25,6 +27,12 @@ const ANSWER_MAX: Duration = Duration::from_secs(60);
 
 /// `bench`
 pub(crate) fn bench(global: &Global, args: &Bench, out: &Output) -> anyhow::Result<()> {
+    let unwritten = |path: &Path| format!("{}: cannot write the plot", path.display());
+    // Opened before anything is measured, so that a wrong path costs no measurement.
+    let plotted = match &args.plot {
+        Some(path) => Some((path, File::create(path).with_context(|| unwritten(path))?)),
+        None => None,
+    };
     let (title, reports) = match &args.url {
         Some(url) => {
             let system = Arc::new(remote(url, args)?);
@@ -41,21 +49,24 @@ pub(crate) fn bench(global: &Global, args: &Bench, out: &Output) -> anyhow::Resu
                 queue_max: 65_536,
                 ..PoolOptions::default()
             };
+            let spinner = out.spinner("reading the model");
             let servables = Servables {
                 global: global.clone(),
-                workshop: Workshop::new(super::cache(global)?, SupervisorConfig::beside_current_exe()?),
+                workshop: packages::workshop(global, &args.runner, spinner.clone())?,
                 pool,
             };
+            spinner.finish_and_clear();
             super::block_on(Box::pin(here(&servables, args, out)))??
         }
     };
-    if let Some(path) = &args.plot {
-        std::fs::write(path, plot(&format!("{title}: latency by scenario"), &reports))
-            .with_context(|| format!("{}: cannot write the plot", path.display()))?;
-        out.note(&format!("the plot is {}", path.display()));
-    }
     let value = json!({ "model": title, "server": args.url, "reports": reports });
     out.result(&value, || shown(&title, &reports))?;
+    if let Some((path, mut file)) = plotted {
+        let picture = plot(&format!("{title}: latency by scenario"), &reports);
+        file.write_all(picture.as_bytes())
+            .with_context(|| unwritten(path))?;
+        out.note(&format!("the plot is {}", path.display()));
+    }
     match reports.iter().find(|report| report.figure.value.is_none()) {
         Some(silent) => anyhow::bail!("{}: nothing was answered", silent.scenario.name()),
         None => Ok(()),
@@ -228,4 +239,25 @@ fn shown(title: &str, reports: &[Report]) -> String {
         }
     }
     lines
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Cli, Command};
+
+    #[test]
+    fn a_plot_that_cannot_be_written_is_told_before_anything_is_measured() {
+        let folder = tempfile::tempdir().unwrap();
+        let plot = folder.path().join("none/latency.svg");
+        let words = ["fieldmark", "bench", "./model", "--plot", plot.to_str().unwrap()];
+        let cli = Cli::try_parse_from(words).unwrap();
+        let Command::Bench(args) = &cli.command else {
+            panic!()
+        };
+        let error = bench(&cli.global, args, &Output::new(false, true)).unwrap_err();
+        assert!(error.to_string().contains("cannot write the plot"), "{error}");
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use fieldmark_node_data::Range;
 use fieldmark_package::{Package, Source, Workshop, values};
 use fieldmark_protocol::release::TensorSpec;
 use fieldmark_supervisor::{Runner, Tensor};
@@ -22,9 +23,10 @@ const SHOWN_MAX: usize = 12;
 pub(crate) fn infer(global: &Global, args: &Infer, out: &Output) -> anyhow::Result<()> {
     let (answer, labels) = if is_path(&args.reference) {
         let folder = super::absolute(Path::new(&args.reference))?;
-        in_folder(global, &args.runner, &folder, Some(args.input.as_path()), out)?
+        let input = Some((args.input.as_path(), args.range));
+        in_folder(global, &args.runner, &folder, input, out)?
     } else {
-        on_node(global, args)?
+        on_node(global, args, out)?
     };
     out.result(&answer, || answer_text(&answer, &labels))
 }
@@ -32,11 +34,12 @@ pub(crate) fn infer(global: &Global, args: &Infer, out: &Output) -> anyhow::Resu
 /// `run`
 pub(crate) fn run(global: &Global, args: &RunPackage, out: &Output) -> anyhow::Result<()> {
     let folder = super::absolute(&args.package)?;
-    let (answer, labels) = in_folder(global, &args.runner, &folder, args.input.as_deref(), out)?;
+    let input = args.input.as_deref().map(|input| (input, args.range));
+    let (answer, labels) = in_folder(global, &args.runner, &folder, input, out)?;
     out.result(&answer, || answer_text(&answer, &labels))
 }
 
-fn on_node(global: &Global, args: &Infer) -> anyhow::Result<(Value, Vec<String>)> {
+fn on_node(global: &Global, args: &Infer, out: &Output) -> anyhow::Result<(Value, Vec<String>)> {
     let client = Client::connect(global)?;
     let release = client.get(&format!("releases/{}", encoded(&args.reference)))?;
     let spec = |t: &Value| TensorSpec {
@@ -45,8 +48,8 @@ fn on_node(global: &Global, args: &Infer) -> anyhow::Result<(Value, Vec<String>)
         shape: text::list(t, "shape").iter().filter_map(Value::as_i64).collect(),
     };
     let inputs: Vec<TensorSpec> = text::list(&release, "inputs").iter().map(spec).collect();
-    let request =
-        json!({ "release": text::string(&release, "id"), "inputs": inputs::read(&args.input, &inputs)? });
+    let given = inputs::read(&args.input, &inputs, args.range, &|text| out.note(text))?;
+    let request = json!({ "release": text::string(&release, "id"), "inputs": given });
     let labels = text::list(&release, "labels")
         .iter()
         .filter_map(Value::as_str)
@@ -55,17 +58,18 @@ fn on_node(global: &Global, args: &Infer) -> anyhow::Result<(Value, Vec<String>)
     Ok((client.post("infer", &request)?, labels))
 }
 
-/// Runs a package in an isolated runner of its own, on a file or on its sample.
+/// Runs a package in an isolated runner of its own, on a file (pictures scaled to the range) or on its sample.
 fn in_folder(
     global: &Global,
     runner: &RunnerArgs,
     folder: &Path,
-    input: Option<&Path>,
+    input: Option<(&Path, Option<Range>)>,
     out: &Output,
 ) -> anyhow::Result<(Value, Vec<String>)> {
     let spinner = out.spinner("running the model");
     let workshop = packages::workshop(global, runner, spinner.clone())?;
-    let answered = super::block_on(Box::pin(answer(&workshop, folder, input)))?;
+    let note = |text: &str| spinner.suspend(|| out.note(text));
+    let answered = super::block_on(Box::pin(answer(&workshop, folder, input, &note)))?;
     spinner.finish_and_clear();
     answered
 }
@@ -73,12 +77,16 @@ fn in_folder(
 async fn answer(
     workshop: &Workshop,
     folder: &Path,
-    input: Option<&Path>,
+    input: Option<(&Path, Option<Range>)>,
+    note: &dyn Fn(&str),
 ) -> anyhow::Result<(Value, Vec<String>)> {
     let package = Package::read(folder)?;
     let release = package.hash()?;
     let tensors = match input {
-        Some(input) => tensors(&inputs::read(input, &release.inputs)?, &release.inputs)?,
+        Some((input, range)) => {
+            let given = inputs::read(input, &release.inputs, range, note)?;
+            tensors(&given, &release.inputs)?
+        }
         None => package.sample()?,
     };
     let spec = workshop.prepare(&release, Source::Folder(folder)).await?;

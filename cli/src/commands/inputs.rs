@@ -13,8 +13,14 @@ use crate::failure::Failure;
 /// Endings of pictures.
 const PICTURES: [&str; 5] = ["png", "jpg", "jpeg", "bmp", "webp"];
 
-/// The request's inputs: an object by name from JSON, or one tensor from rows of numbers, lines of text or a picture.
-pub(crate) fn read(path: &Path, inputs: &[TensorSpec]) -> anyhow::Result<Value> {
+/// The request's inputs: an object by name from JSON, or one tensor from rows of numbers, lines of text or a picture,
+/// which is scaled to `range`. `note` hears how a picture was read.
+pub(crate) fn read(
+    path: &Path,
+    inputs: &[TensorSpec],
+    range: Option<Range>,
+    note: &dyn Fn(&str),
+) -> anyhow::Result<Value> {
     let ending = path
         .extension()
         .and_then(|e| e.to_str())
@@ -22,6 +28,14 @@ pub(crate) fn read(path: &Path, inputs: &[TensorSpec]) -> anyhow::Result<Value> 
         .to_ascii_lowercase();
     let text =
         || std::fs::read_to_string(path).with_context(|| format!("{}: cannot read it", path.display()));
+    let is_picture = PICTURES.contains(&ending.as_str());
+    if range.is_some() && !is_picture {
+        let message = format!(
+            "{}: --range is for pictures alone; leave it out, other inputs are taken as they are",
+            path.display()
+        );
+        return Err(Failure::usage(message).into());
+    }
     if ending == "json" {
         return serde_json::from_str(&text()?)
             .with_context(|| format!("{}: this is not JSON", path.display()));
@@ -39,8 +53,8 @@ pub(crate) fn read(path: &Path, inputs: &[TensorSpec]) -> anyhow::Result<Value> 
         let texts: Vec<&str> = content.lines().collect();
         return Ok(json!({ input.name.clone(): texts }));
     }
-    let (shape, values) = if PICTURES.contains(&ending.as_str()) {
-        picture(path, input)?
+    let (shape, values) = if is_picture {
+        picture(path, input, range, note)?
     } else {
         let matrix = fieldmark_node_data::matrix(path)?;
         let found: Vec<i64> = matrix
@@ -90,8 +104,13 @@ struct Layout {
     shape: fn(i64, i64, i64) -> Vec<i64>,
 }
 
-/// A picture scaled to what the input's shape says, with the shape that it has then.
-fn picture(path: &Path, input: &TensorSpec) -> anyhow::Result<(Vec<i64>, Vec<f64>)> {
+/// A picture scaled to what the input's shape and the range say, with the shape that it has then.
+fn picture(
+    path: &Path,
+    input: &TensorSpec,
+    range: Option<Range>,
+    note: &dyn Fn(&str),
+) -> anyhow::Result<(Vec<i64>, Vec<f64>)> {
     let layout = layout(&input.shape).ok_or_else(|| {
         let (name, shape) = (&input.name, &input.shape);
         Failure::usage(format!(
@@ -100,21 +119,30 @@ fn picture(path: &Path, input: &TensorSpec) -> anyhow::Result<(Vec<i64>, Vec<f64
             path.display()
         ))
     })?;
-    let high = if input.datatype == "UINT8" { 255.0 } else { 1.0 };
+    let is_whole = input.datatype.contains("INT");
+    let high = if is_whole { 255.0 } else { 1.0 };
+    let scale = range.unwrap_or(Range { low: 0.0, high });
     let shape = ImageShape {
         width: layout.width,
         height: layout.height,
         channels: Some(layout.channels),
     };
-    let picture = fieldmark_node_data::picture(path, shape, Range { low: 0.0, high })?;
-    let whole = |value: &f32| {
-        if high > 1.0 {
-            f64::from(value.round())
-        } else {
-            f64::from(*value)
-        }
+    let picture = fieldmark_node_data::picture(path, shape, scale)?;
+    let channels = match picture.channels {
+        1 => "1 channel".to_owned(),
+        more => format!("{more} channels"),
     };
-    let planes: Vec<f64> = picture.values.iter().map(whole).collect();
+    let hint = range.map_or(" (--range says otherwise)", |_| "");
+    note(&format!(
+        "{}: {} × {} pixels, {channels}, values {} to {}{hint}",
+        path.display(),
+        picture.width,
+        picture.height,
+        scale.low,
+        scale.high
+    ));
+    let value = |value: &f32| f64::from(if is_whole { value.round() } else { *value });
+    let planes: Vec<f64> = picture.values.iter().map(value).collect();
     let pixels = picture.width * picture.height;
     let values = if layout.interleaved && layout.channels > 1 && pixels > 0 {
         let at = |pixel: usize| planes.iter().skip(pixel).step_by(pixels).copied();
@@ -238,18 +266,46 @@ mod tests {
             datatype: datatype.into(),
             shape: shape.to_vec(),
         };
-        let given = read(&path, &[spec("UINT8", &[-1, 1, 2, 2])]).unwrap();
+        let read = |input: TensorSpec| read(&path, &[input], None, &|_| {});
+        let given = read(spec("UINT8", &[-1, 1, 2, 2])).unwrap();
         assert_eq!(given[0]["data"], json!([255, 255, 255, 255]));
         assert_eq!(given[0]["shape"], json!([1, 1, 2, 2]));
-        let given = read(&path, &[spec("FP32", &[-1, 2, 2, 3])]).unwrap();
+        let given = read(spec("FP32", &[-1, 2, 2, 3])).unwrap();
         assert_eq!(given[0]["data"].as_array().unwrap().len(), 12);
         assert_eq!(given[0]["shape"], json!([1, 2, 2, 3]));
-        let free = read(&path, &[spec("FP32", &[-1, 3, -1, -1])]).unwrap();
+        let free = read(spec("FP32", &[-1, 3, -1, -1])).unwrap();
         assert_eq!(free[0]["shape"], json!([1, 3, 1, 1]));
-        let flat = read(&path, &[spec("FP32", &[4])]).unwrap();
+        let flat = read(spec("FP32", &[4])).unwrap();
         assert_eq!(flat[0]["shape"], json!([4]));
-        let refused = read(&path, &[spec("FP32", &[-1, 7])]).unwrap_err();
+        let refused = read(spec("FP32", &[-1, 7])).unwrap_err();
         assert!(refused.to_string().contains("no picture"), "{refused}");
+    }
+
+    #[test]
+    fn a_picture_has_the_range_that_is_stated_and_says_how_it_was_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, rows) = (dir.path().join("digit.png"), dir.path().join("rows.csv"));
+        std::fs::write(&path, WHITE).unwrap();
+        std::fs::write(&rows, "1,2,3,4\n").unwrap();
+        let input = TensorSpec {
+            name: "pixels".into(),
+            datatype: "FP32".into(),
+            shape: vec![-1, 4],
+        };
+        let heard = std::cell::RefCell::new(String::new());
+        let read = |path: &Path, range: Option<Range>| {
+            let note = |text: &str| *heard.borrow_mut() = text.to_owned();
+            read(path, std::slice::from_ref(&input), range, &note)
+        };
+        read(&path, None).unwrap();
+        let expected = "digit.png: 2 × 2 pixels, 1 channel, values 0 to 1 (--range says otherwise)";
+        assert!(heard.borrow().ends_with(expected), "{}", heard.borrow());
+        let sixteen = Some(Range { low: 0.0, high: 16.0 });
+        let given = read(&path, sixteen).unwrap();
+        assert_eq!(given[0]["data"], json!([16.0, 16.0, 16.0, 16.0]));
+        assert!(heard.borrow().ends_with("values 0 to 16"), "{}", heard.borrow());
+        let refused = read(&rows, sixteen).unwrap_err();
+        assert!(refused.to_string().contains("pictures alone"), "{refused}");
     }
 
     /// One white pixel as PNG.

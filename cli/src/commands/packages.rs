@@ -1,12 +1,14 @@
 //! `init-model` and `pack`: package folders, without a node.
 
-use fieldmark_package::{self as package, Packed, Progress, Workshop, starter};
+use fieldmark_node::home::{Home, HomeError};
+use fieldmark_package::{self as package, Allowances, Packed, Progress, Workshop, starter};
 use fieldmark_supervisor::SupervisorConfig;
 use indicatif::ProgressBar;
 use serde_json::json;
 
 use crate::args::Global;
 use crate::args::models::{InitModel, Pack, RunnerArgs};
+use crate::client::data_dir;
 use crate::output::Output;
 use crate::text;
 
@@ -19,10 +21,21 @@ pub(crate) fn workshop(global: &Global, args: &RunnerArgs, spinner: ProgressBar)
     config.isolation = super::isolation::permitted(global, args.isolation)?;
     let mut workshop = Workshop::new(super::cache(global)?, config);
     workshop.python.clone_from(&args.python);
+    workshop.allowed = allowed(global)?;
+    workshop.asked = args.allowance();
     workshop.progress = Progress::new(move |line| {
         spinner.set_message(line.chars().take(PROGRESS_CHARACTERS).collect::<String>());
     });
     Ok(workshop)
+}
+
+/// What the owner of the data folder says that releases may use; nothing where there is none.
+fn allowed(global: &Global) -> anyhow::Result<Allowances> {
+    match Home::config_of(&data_dir(global)?) {
+        Ok(config) => Ok(config.limits),
+        Err(HomeError::Missing { .. }) => Ok(Allowances::new()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// `init-model`
@@ -34,8 +47,16 @@ pub(crate) fn init_model(global: &Global, args: &InitModel, out: &Output) -> any
     } else {
         Some(workshop(global, &args.runner, spinner.clone())?)
     };
-    let config = workshop.as_ref().map(|workshop| &workshop.config);
-    let started = super::block_on(Box::pin(starter::start(&from, args.dir.as_deref(), config)))??;
+    let config = workshop.map(|workshop| {
+        let mut config = workshop.config;
+        workshop.asked.apply(&mut config.limits);
+        config
+    });
+    let started = super::block_on(Box::pin(starter::start(
+        &from,
+        args.dir.as_deref(),
+        config.as_ref(),
+    )))??;
     spinner.finish_and_clear();
     let folder = started.folder.display().to_string();
     let value = json!({

@@ -28,7 +28,7 @@ use crate::failure::Failure;
 use crate::output::Output;
 use crate::text;
 
-/// Beyond the longest request, how long a server that stops waits for its connections.
+/// Beyond the longest upload and request, how long a server that stops waits for its connections.
 const DRAIN_EXTRA: Duration = Duration::from_secs(10);
 
 /// Said once the server can be asked.
@@ -98,7 +98,7 @@ fn server_options(args: &Serve) -> anyhow::Result<ServerOptions> {
         return Err(Failure::usage("the token is empty; give one of at least one character").into());
     }
     let body_bytes_max =
-        usize::try_from(args.body_max).context("--body-max is more than this machine can address")?;
+        usize::try_from(args.body_max.0).context("--body-max is more than this machine can address")?;
     let defaults = ServerOptions::default();
     Ok(ServerOptions {
         token: args.token.clone(),
@@ -123,21 +123,11 @@ fn pool_options(args: &Serve) -> PoolOptions {
     }
 }
 
-/// What every runner may use, as the user says.
+/// How long a request may take, and how long it may be; what else runners may use, the workshop knows.
 fn limit(args: &Serve, config: &mut SupervisorConfig) {
-    let limits = &mut config.limits;
-    if let Some(memory) = args.memory {
-        limits.memory_bytes_max = memory;
-    }
-    if let Some(threads) = args.threads {
-        limits.threads = threads;
-    }
-    if let Some(device) = args.device {
-        limits.device = device;
-    }
-    limits.request_timeout = Duration::from_secs(args.timeout);
+    config.limits.request_timeout = Duration::from_secs(args.timeout);
     // A request and what frames add to it.
-    let frame = args.body_max.saturating_add(1 << 20);
+    let frame = args.body_max.0.saturating_add(1 << 20);
     config.frame_bytes_max = u32::try_from(frame)
         .unwrap_or(u32::MAX)
         .max(config.frame_bytes_max);
@@ -176,7 +166,7 @@ async fn run(args: &Serve, options: ServerOptions, models: Arc<Models>, out: &Ou
             .with_context(|| format!("{}: cannot write it", path.display()))?;
     }
     out.event(&ready, || ready_text(&ready, &repository))?;
-    let drain = Duration::from_secs(args.timeout) + DRAIN_EXTRA;
+    let drain = Duration::from_secs(args.body_timeout + args.timeout) + DRAIN_EXTRA;
     let start = |listener: TcpListener, face: Face| {
         let (options, stop) = (options.clone(), stop.clone());
         tokio::spawn(async move { listen(listener, face, &options, stop, drain).await })

@@ -37,7 +37,8 @@ impl fmt::Display for Candidate {
 pub enum ResolveError {
     /// Nothing fits.
     #[error(
-        "no {what} '{text}' is known here; give a name, the first {PREFIX_DIGITS_MIN} or more digits of an id, or sync first"
+        "no {what} '{text}' is known here; give a name, the first {PREFIX_DIGITS_MIN} or more digits of an id, or wait \
+         until this node has heard of it"
     )]
     NotFound {
         /// `release` or `challenge`.

@@ -98,7 +98,11 @@ pub(crate) fn charged(
         return Ok(Err(CommandError::new("not-found", message)));
     };
     if let Err(error) = charged.reserve_under(id, relation, rho) {
-        return no(format!("data source '{source}': {error}"));
+        let (epsilon, delta) = (charged.epsilon().value(), charged.delta().value());
+        return no(format!(
+            "data source '{source}', promised epsilon {epsilon} at delta {delta:e}: {error}; `fieldmark budget` shows \
+             what it was spent on"
+        ));
     }
     let Some(charge) = charged.charge(&id) else {
         return no(format!("data source '{source}' lost the charge"));

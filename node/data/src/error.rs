@@ -47,6 +47,12 @@ pub enum DataError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A file to be written is there already.
+    #[error("{}: it exists already, and nothing is overwritten; remove it or choose another --out", path.display())]
+    Taken {
+        /// The file.
+        path: PathBuf,
+    },
     /// The name ends in none of `.csv`, `.parquet` and `.npz`, and it is no folder.
     #[error("{}: datasets are .csv, .parquet or .npz files or folders of images; convert it to one of these", path.display())]
     Format {

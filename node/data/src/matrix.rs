@@ -113,7 +113,8 @@ fn csv(path: &Path) -> Result<Matrix, DataError> {
                 column: (at + 1).to_string().into(),
                 found: shortened(field).into(),
                 expected: problem.expected,
-                fix: problem.fix,
+                // What is said of datasets names options that a request does not have.
+                fix: "correct it or remove its column; only record_id, slice and label may hold anything else",
             })?);
         }
         rows += 1;
@@ -158,6 +159,7 @@ mod tests {
     fn a_bad_number_names_line_and_column() {
         let error = read("x0,x1\n1,2\n3,z\n").unwrap_err().to_string();
         assert!(error.contains("line 3, column '2'"), "{error}");
+        assert!(!error.contains("--"), "{error}");
         assert!(matches!(read("x0,x1\n"), Err(DataError::Empty { .. })));
     }
 }

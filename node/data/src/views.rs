@@ -1,14 +1,17 @@
 //! Writes a dataset with its made slices (by condition and by corruption) to a CSV file of its own, which
 //! needs the secret no more.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::Permissions;
+use std::io::{BufWriter, ErrorKind, Write};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use crate::error::{DataError, io_error};
 use crate::file::DatasetFile;
+use crate::format;
 use crate::options::ReadOptions;
 use crate::source::{Source, View};
+use crate::summary::Summary;
 
 /// What was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -20,7 +23,8 @@ pub struct Written {
 }
 
 /// Reads `input` and writes a CSV file of all views of the slices that `options` make; with `keep` the
-/// views of the slices in the file too. `progress` is called after each record with their number.
+/// views of the slices in the file too. `progress` is called after each record with their number. The file appears once
+/// it is whole.
 ///
 /// # Errors
 /// What [`crate::open_with`] refuses; features that are no image of the stated width and range; an
@@ -33,18 +37,24 @@ pub fn write(
     secret: &[u8; 32],
     mut progress: impl FnMut(u64, u64),
 ) -> Result<Written, DataError> {
+    let taken = || DataError::Taken {
+        path: output.to_owned(),
+    };
+    if output.symlink_metadata().is_ok() {
+        return Err(taken());
+    }
     let file = DatasetFile::open(input, options)?;
     let summary = file.summary().clone();
     let attributes: Vec<String> = file.profile().attributes.iter().map(|a| a.name.clone()).collect();
     let records = file.records_with(secret)?;
-    let made = File::create_new(output).map_err(|e| io_error(output, "create", e))?;
-    let mut out = BufWriter::new(made);
+    let columns = columns(input, options, &summary)?;
+    let unfinished = tempfile::Builder::new()
+        .prefix(".")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(output.parent().unwrap_or(Path::new("")))
+        .map_err(|e| io_error(output, "create", e))?;
+    let mut out = BufWriter::new(unfinished);
     let failed = |e| io_error(output, "write", e);
-    let columns = if summary.text {
-        "text".to_owned()
-    } else {
-        header(summary.features)
-    };
     let extra: String = attributes
         .iter()
         .map(|name| format!("{},", quoted(&format!("attr.{name}"))))
@@ -61,16 +71,31 @@ pub fn write(
         written.records += 1;
         progress(written.records, summary.records);
     }
-    let made = out.into_inner().map_err(|e| failed(e.into_error()))?;
-    made.sync_all().map_err(failed)?;
-    Ok(written)
+    let whole = out.into_inner().map_err(|e| failed(e.into_error()))?;
+    whole.as_file().sync_all().map_err(failed)?;
+    match whole.persist_noclobber(output) {
+        Err(error) if error.error.kind() == ErrorKind::AlreadyExists => Err(taken()),
+        Err(error) => Err(failed(error.error)),
+        Ok(_) => Ok(written),
+    }
 }
 
-fn header(features: u64) -> String {
-    (0..features)
-        .map(|at| format!("x{at}"))
-        .collect::<Vec<_>>()
-        .join(",")
+/// The columns of a view: those of a table by their names, those of images by number.
+fn columns(input: &Path, options: &ReadOptions, summary: &Summary) -> Result<String, DataError> {
+    if summary.text {
+        return Ok("text".to_owned());
+    }
+    let rows = format::open(input, options)?;
+    let columns = rows.columns();
+    let named = columns
+        .features
+        .iter()
+        .filter_map(|(at, _)| columns.names.get(*at));
+    let mut names: Vec<String> = named.map(|name| quoted(name)).collect();
+    if names.is_empty() {
+        names.extend((0..summary.features).map(|at| format!("x{at}")));
+    }
+    Ok(names.join(","))
 }
 
 fn write_row(
@@ -126,7 +151,8 @@ mod tests {
 
     fn input(dir: &Path, rows: &[usize]) -> std::path::PathBuf {
         let path = dir.join("in.csv");
-        let mut text = format!("record_id,label,{}\n", header(64));
+        let names: Vec<String> = (0..64).map(|at| format!("pixel {at}")).collect();
+        let mut text = format!("record_id,label,{}\n", names.join(","));
         for row in rows {
             let values: Vec<String> = (0..64).map(|at| ((at + row) % 17).to_string()).collect();
             text.push_str(&format!("\"r,{row}\",3,{}\n", values.join(",")));
@@ -152,6 +178,29 @@ mod tests {
         let file = crate::open(&out).unwrap();
         assert_eq!(file.summary().slices, ["blur", "clean", "sensor-noise"]);
         assert_eq!(file.records().unwrap().next().unwrap().unwrap().record_id, "r,0");
+        let text = std::fs::read_to_string(&out).unwrap();
+        assert!(
+            text.starts_with("record_id,slice,label,group,pixel 0,pixel 1,"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_fails_leaves_nothing_and_what_is_there_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, out) = (input(dir.path(), &[0]), dir.path().join("out.csv"));
+        let views =
+            |options: &ReadOptions| write(&path, &out, options, true, &[7; 32], |_, _| ()).unwrap_err();
+        let unstated = ReadOptions {
+            range: None,
+            ..options()
+        };
+        assert!(matches!(views(&unstated), DataError::Image { .. }));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+        std::fs::write(&out, "kept").unwrap();
+        let refused = views(&options()).to_string();
+        assert!(refused.contains("choose another --out"), "{refused}");
+        assert_eq!(std::fs::read_to_string(&out).unwrap(), "kept");
     }
 
     #[test]

@@ -136,8 +136,13 @@ pub enum PackageError {
     #[error("the model does not load: {0}")]
     Start(#[from] StartError),
     /// The model failed on the sample.
-    #[error("the model fails on its sample: {0}")]
-    Infer(#[from] InferError),
+    #[error("the model fails on {given}: {source}")]
+    Infer {
+        /// What it was given.
+        given: &'static str,
+        /// Why.
+        source: InferError,
+    },
     /// The model's outputs are not those of the manifest.
     #[error("{title}: output '{output}' {detail}; correct [[output]] in {MANIFEST_FILE}")]
     Output {
@@ -147,6 +152,21 @@ pub enum PackageError {
         output: String,
         /// What differs.
         detail: String,
+    },
+    /// The model answers another number of records than it was given.
+    #[error(
+        "{title}: output '{output}' holds {answered} records for {asked}; where every shape in {MANIFEST_FILE} begins \
+         with -1, that size counts records: correct the shapes, or write the real size in place of -1"
+    )]
+    Records {
+        /// `name@version`.
+        title: String,
+        /// The output.
+        output: String,
+        /// Records of the sample.
+        asked: i64,
+        /// First size of the output.
+        answered: i64,
     },
     /// The blob store failed.
     #[error("{}: cannot take the file into the blob store: {source}", path.display())]

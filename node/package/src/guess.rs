@@ -1,8 +1,9 @@
 //! Shapes that an artifact does not state, found by running the model in isolation on guesses.
 //!
 //! A guess that does not fit mostly fails with a message that says what would: how many columns a product of matrices
-//! takes, how many channels a convolution. Those numbers are put into the next guess. Once a guess runs, the model
-//! runs again on two records: sizes that grew with them are the caller's.
+//! takes, how many channels a convolution. Those numbers are put into the next guess. One that fits by chance gives
+//! itself away by answering another number of records than it was given. Once a guess runs, the model runs again on two
+//! records: sizes that grew with them are the caller's.
 
 use std::time::Duration;
 
@@ -49,11 +50,16 @@ pub(crate) struct Seen {
 /// Runs the model until a guess fits. `Err` holds the model's last words.
 pub(crate) async fn see(runner: &Runner, inputs: &[Slot], outputs: &[Slot]) -> Result<Seen, String> {
     let mut last = "no guess was made".to_owned();
+    let is_guess = inputs.iter().any(|input| input.shape.is_none());
     for datatype in ["FP32", "INT64"] {
         for shape in SHAPES {
             let mut guess = filled(inputs, datatype, shape);
             for _ in 0..CORRECTIONS_MAX {
                 match run(runner, &guess, 1).await {
+                    Ok(first) if is_guess && !is_one_record(&first) => {
+                        last = "one record gave several answers".to_owned();
+                        break;
+                    }
                     Ok(first) => return Ok(settle(runner, guess, first, outputs).await),
                     Err(Refusal::End(words)) => return Err(words),
                     Err(Refusal::Guess(words)) => {
@@ -119,6 +125,13 @@ fn refusal(error: InferError) -> Refusal {
     }
 }
 
+/// Whether an answer is of one record, and not of as many as a reshape makes of a guess that is too large.
+fn is_one_record(outputs: &[Tensor]) -> bool {
+    outputs
+        .iter()
+        .all(|output| output.shape.first().is_none_or(|first| *first == 1))
+}
+
 /// Decides which sizes are free, by a run on two records.
 async fn settle(runner: &Runner, mut inputs: Vec<TensorSpec>, first: Vec<Tensor>, named: &[Slot]) -> Seen {
     let second = run(runner, &inputs, 2).await;
@@ -171,6 +184,8 @@ fn corrected(guess: &[TensorSpec], inputs: &[Slot], words: &str) -> Option<Vec<T
         } else {
             rows
         };
+    } else if let Some(size) = reshaped(words) {
+        *shape = vec![-1, size];
     } else if let Some(channels) = after(words, "to have ", " channels") {
         *shape.get_mut(1)? = channels;
     } else if let Some(size) =
@@ -199,6 +214,17 @@ fn product(words: &str) -> Option<(i64, i64, i64, i64)> {
     Some((a, b, c, d))
 }
 
+/// The values of one record in `shape '[-1, 1, 8, 8]' is invalid for input of size 1`.
+fn reshaped(words: &str) -> Option<i64> {
+    let (_, rest) = words.split_once("shape '[")?;
+    let (sizes, _) = rest.split_once("]' is invalid for input of size")?;
+    let (_, record) = sizes.split_once(',')?;
+    record.split(',').try_fold(1_i64, |product, size| {
+        let size: i64 = size.trim().parse().ok()?;
+        product.checked_mul(size).filter(|product| *product > 0)
+    })
+}
+
 /// The number between two pieces of text.
 fn after(words: &str, before: &str, behind: &str) -> Option<i64> {
     let rest = words.split(before).nth(1)?;
@@ -210,6 +236,8 @@ fn after(words: &str, before: &str, behind: &str) -> Option<i64> {
 
 #[cfg(test)]
 mod tests {
+    use fieldmark_supervisor::tensor_f32;
+
     use super::*;
 
     fn open(name: &str) -> Slot {
@@ -232,6 +260,13 @@ mod tests {
     }
 
     #[test]
+    fn a_guess_that_fits_as_several_records_is_none() {
+        let answers = |shape: &[i64]| is_one_record(&[tensor_f32("y", shape, &[])]);
+        assert!(answers(&[1, 10]) && answers(&[1]) && answers(&[]));
+        assert!(!answers(&[48, 10]) && !answers(&[0, 10]));
+    }
+
+    #[test]
     fn the_models_own_words_correct_a_guess() {
         let inputs = [open("x")];
         let next = |shape: &[i64], words: &str| {
@@ -242,6 +277,11 @@ mod tests {
         assert_eq!(next(&[-1, 64], words), None);
         let words = "expected input[1, 3, 32, 32] to have 1 channels, but got 3 channels instead";
         assert_eq!(next(&[-1, 3, 32, 32], words), Some(vec![-1, 1, 32, 32]));
+        let words = "RuntimeError: shape '[-1, 1, 8, 8]' is invalid for input of size 1";
+        assert_eq!(next(&[-1, 1], words), Some(vec![-1, 64]));
+        assert_eq!(next(&[-1, 64], words), None);
+        let words = "shape '[2, -1, 8]' is invalid for input of size 1";
+        assert_eq!(next(&[-1, 1], words), None);
         assert_eq!(next(&[-1, 1], "ValueError: no"), None);
         assert_eq!(next(&[-1, 1], "to have 99999999999999999999 channels"), None);
     }

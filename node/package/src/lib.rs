@@ -8,6 +8,7 @@
 //! artifacts, and [`starter`] begins a package from one.
 //! Every regular file of the folder belongs to the package; hidden files and `__pycache__` do not.
 
+mod allowance;
 mod error;
 mod files;
 mod folder;
@@ -29,6 +30,7 @@ use fieldmark_protocol::manifest::{CARD_FILE, MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::{Artifact, Release};
 use fieldmark_supervisor::Tensor;
 
+pub use allowance::{Allowance, Allowances, Bytes, EVERY, Place};
 pub use error::PackageError;
 pub use fieldmark_tensors::values;
 pub use folder::Source;
@@ -221,7 +223,7 @@ pub async fn pack(folder: &Path, workshop: &Workshop) -> Result<Packed, PackageE
     let hashing = package.clone();
     let release = blocking(move || hashing.hash()).await?;
     let spec = Box::pin(workshop.prepare(&release, Source::Folder(&package.folder))).await?;
-    let trial = trial::run(&workshop.config, &release, spec, package.sample()?).await?;
+    let trial = trial::run(&workshop.config, &release, spec, &package).await?;
     Ok(Packed { release, trial })
 }
 
@@ -267,7 +269,7 @@ async fn try_import(
     release: &Release,
 ) -> Result<Trial, PackageError> {
     let spec = workshop.prepare(release, Source::Store(store)).await?;
-    trial::run(&workshop.config, release, spec, package.sample()?).await
+    trial::run(&workshop.config, release, spec, package).await
 }
 
 async fn read_off_thread(folder: &Path) -> Result<Package, PackageError> {

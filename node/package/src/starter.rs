@@ -127,7 +127,10 @@ async fn draft(from: &Path, config: Option<&SupervisorConfig>) -> Result<Draft, 
     let spec = spec(&found, from).limits(limits);
     let runner = match Runner::start(config, spec).await {
         Ok(runner) => runner,
-        Err(error) => return Ok(unseen(name_of(from), entry, found, Some(error.to_string()))),
+        Err(error) => {
+            let trouble = format!("a model that loads; this one does not: {error}");
+            return Ok(unseen(name_of(from), entry, found, Some(trouble)));
+        }
     };
     let seen = guess::see(&runner, &found.inputs, &found.outputs).await;
     runner.shutdown().await;
@@ -142,7 +145,10 @@ async fn draft(from: &Path, config: Option<&SupervisorConfig>) -> Result<Draft, 
             sampled: true,
             facts: found.facts,
         },
-        Err(words) => unseen(name_of(from), entry, found, Some(words)),
+        Err(words) => {
+            let trouble = format!("a run on guesses failed: {words}");
+            unseen(name_of(from), entry, found, Some(trouble))
+        }
     })
 }
 
@@ -182,8 +188,8 @@ fn stated(slots: &[Slot], seen: Vec<TensorSpec>) -> Vec<TensorSpec> {
     seen.into_iter().map(one).collect()
 }
 
-/// A draft of what was read alone, with what is missing.
-fn unseen(name: String, entry: String, found: Finding, words: Option<String>) -> Draft {
+/// A draft of what was read alone, with what is missing and why it could not be tried.
+fn unseen(name: String, entry: String, found: Finding, trouble: Option<String>) -> Draft {
     let mut open = Vec::new();
     let mut known = |what: &str, slots: &[Slot]| -> Vec<TensorSpec> {
         if slots.is_empty() {
@@ -209,9 +215,7 @@ fn unseen(name: String, entry: String, found: Finding, words: Option<String>) ->
     let (inputs, outputs) = (known("input", &found.inputs), known("output", &found.outputs));
     let known = |slot: &Slot| slot.datatype.is_some() && slot.shape.is_some();
     let sampled = !found.inputs.is_empty() && found.inputs.iter().all(known);
-    if let Some(words) = words.filter(|_| !open.is_empty()) {
-        open.push(format!("a run on guesses failed: {words}"));
-    }
+    open.extend(trouble);
     Draft {
         name,
         runtime: found.runtime,

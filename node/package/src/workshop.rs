@@ -10,6 +10,7 @@ use fieldmark_protocol::manifest::{MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::Release;
 use fieldmark_supervisor::{PythonRelease, RunnerSpec, Runtime, SupervisorConfig};
 
+use crate::allowance::{self, Allowance, Allowances};
 use crate::folder::{self, Source};
 use crate::python::{Environments, Interpreter, Lock, REQUIREMENTS_FILE};
 use crate::{PackageError, Progress, blocking, files};
@@ -21,8 +22,12 @@ pub struct Workshop {
     pub home: PathBuf,
     /// The interpreter of python packages, a name on the `PATH` or a path. Default: `python3`.
     pub python: PathBuf,
-    /// The runners' binaries and limits.
+    /// The runners' binaries, and limits where nothing else is said.
     pub config: SupervisorConfig,
+    /// What the machine's owner says that releases may use. Default: nothing.
+    pub allowed: Allowances,
+    /// What is said for this run, before everything else. Default: nothing.
+    pub asked: Allowance,
     /// Who hears about environments being built.
     pub progress: Progress,
 }
@@ -36,6 +41,8 @@ impl Workshop {
             home,
             python,
             config,
+            allowed: Allowances::new(),
+            asked: Allowance::default(),
             progress: Progress::default(),
         }
     }
@@ -64,7 +71,11 @@ impl Workshop {
                 });
             }
         };
+        let mut limits = self.config.limits.clone();
+        allowance::apply(&self.allowed, &release.name, &release.version, &mut limits);
+        self.asked.apply(&mut limits);
         Ok(spec
+            .limits(limits)
             .inputs(release.inputs.iter().map(|input| input.name.clone()))
             .outputs(release.outputs.iter().map(|output| output.name.clone())))
     }

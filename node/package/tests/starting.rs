@@ -4,9 +4,9 @@
 
 use std::path::{Path, PathBuf};
 
-use fieldmark_package::{Workshop, pack, starter};
+use fieldmark_package::{Allowance, EVERY, Source, Workshop, pack, starter};
 use fieldmark_protocol::manifest::{Manifest, Tensor};
-use fieldmark_supervisor::SupervisorConfig;
+use fieldmark_supervisor::{Runner, SupervisorConfig};
 
 fn reference() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/reference")
@@ -56,6 +56,36 @@ async fn a_traced_module_tells_what_it_was_traced_with() {
 #[tokio::test]
 async fn a_scripted_model_of_texts_is_run_to_see_what_comes_out() {
     starts_as_its_author_wrote_it("words", "model.pt").await;
+}
+
+#[tokio::test]
+async fn a_release_gets_what_its_machine_allows_it() {
+    let home = tempfile::tempdir().unwrap();
+    let mut workshop = Workshop::new(home.path(), SupervisorConfig::beside_current_exe().unwrap());
+    let all = Allowance {
+        threads: Some(2),
+        cpu_seconds: Some(60),
+        ..Allowance::default()
+    };
+    let one = Allowance {
+        cpu_seconds: Some(120),
+        request_seconds: Some(3),
+        ..Allowance::default()
+    };
+    workshop.allowed = [(EVERY.to_owned(), all), ("layer".to_owned(), one)].into();
+    workshop.asked.memory = Some("1GiB".parse().unwrap());
+    let folder = reference().join("layer");
+    let release = pack(&folder, &workshop).await.unwrap().release;
+    let spec = workshop.prepare(&release, Source::Folder(&folder)).await.unwrap();
+    let runner = Runner::start(&workshop.config, spec).await.unwrap();
+    let status = runner.status();
+    let limits = status.limits;
+    assert_eq!(
+        (limits.memory_bytes_max, limits.cpu_seconds_max, status.threads),
+        (1 << 30, 120, 2)
+    );
+    assert_eq!(limits.request_timeout.as_secs(), 3);
+    runner.shutdown().await;
 }
 
 #[tokio::test]

@@ -91,6 +91,11 @@ impl Pool {
         Ok(answer)
     }
 
+    /// Drops requests that nobody waits for any more.
+    pub(crate) fn prune(&self) {
+        self.queue.prune();
+    }
+
     /// Memory that all runners of the model share with the server, for large tensors.
     pub(crate) fn arena(&self) -> Option<&Arena> {
         self.arena.as_ref()

@@ -11,14 +11,13 @@ mod version;
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use crate::request::{Answer, Request, arrange, check_wanted, select};
-use crate::statistics::Statistics;
 use crate::{Catalog, Failure, Kind, Servable};
 pub use lease::Lease;
 pub(crate) use lease::Loaded;
@@ -39,6 +38,8 @@ struct Inner {
     /// One change of a model at a time.
     changes: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
     stopping: AtomicBool,
+    /// Old versions that still answer their last requests.
+    draining: AtomicUsize,
 }
 
 /// A version, loaded or not.
@@ -107,6 +108,7 @@ impl Repository {
                 models: RwLock::default(),
                 changes: Mutex::default(),
                 stopping: AtomicBool::new(false),
+                draining: AtomicUsize::new(0),
             }),
         }
     }
@@ -129,10 +131,13 @@ impl Repository {
     /// # Errors
     /// [`Failure`] of any kind.
     pub async fn infer(&self, lease: &Lease, request: Request, arrived: Instant) -> Result<Answer, Failure> {
-        let leaving = Leaving(Some(&lease.loaded().statistics));
+        let leaving = Leaving(Some(lease.loaded()));
         let outcome = self.run(lease, request, arrived).await;
         leaving.stayed();
         if let Err(failure) = &outcome {
+            if failure.kind == Kind::TimedOut {
+                lease.loaded().pool.prune();
+            }
             lease.loaded().statistics.failed(failure.kind, arrived.elapsed());
         }
         outcome
@@ -161,13 +166,22 @@ impl Repository {
         if let (Some(observer), Some(inputs)) = (&servable.observer, seen) {
             observer.answered(&inputs, &ran.outputs);
         }
+        let (rows, timing, wanted) = (ran.rows, ran.timing, request.outputs);
+        let outputs = if wanted.iter().any(|wanted| wanted.classification > 0) {
+            // Scores are sorted where that holds up nobody.
+            let servable = Arc::clone(servable);
+            let selected = tokio::task::spawn_blocking(move || select(&servable, ran.outputs, &wanted)).await;
+            selected.map_err(|_| Failure::new(Kind::Internal, "the work was interrupted"))??
+        } else {
+            select(servable, ran.outputs, &wanted)?
+        };
         let answer = Answer {
             model: servable.name.clone(),
             version: servable.version.clone(),
             id: request.id,
-            outputs: select(servable, ran.outputs, &request.outputs)?,
+            outputs,
         };
-        loaded.statistics.answered(ran.rows, latency, ran.timing);
+        loaded.statistics.answered(rows, latency, timing);
         Ok(answer)
     }
 
@@ -258,8 +272,8 @@ impl Repository {
     }
 }
 
-/// Counts a client that leaves: what answers it is dropped then.
-struct Leaving<'a>(Option<&'a Statistics>);
+/// Counts a client that leaves, for what answers it is dropped then, and takes its request out of the queue.
+struct Leaving<'a>(Option<&'a Loaded>);
 
 impl Leaving<'_> {
     fn stayed(mut self) {
@@ -269,8 +283,9 @@ impl Leaving<'_> {
 
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
-        if let Some(statistics) = self.0 {
-            statistics.cancelled();
+        if let Some(loaded) = self.0 {
+            loaded.statistics.cancelled();
+            loaded.pool.prune();
         }
     }
 }

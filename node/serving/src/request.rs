@@ -1,6 +1,7 @@
 //! A request for an inference and its answer, as REST and gRPC both make them, checked against the model.
 
 use fieldmark_supervisor::Content;
+use fieldmark_tensors::binary::TEXTS_MAX;
 use fieldmark_tensors::{Datatype, Parameters, TensorSpec, fits};
 
 use crate::{Failure, Servable, Tensor};
@@ -208,11 +209,23 @@ fn classes(scores: &Tensor, count: u64, labels: &[String]) -> Result<Tensor, Fai
         .filter(|width| *width > 0)
         .ok_or_else(none)?;
     let kept = usize::try_from(count).unwrap_or(usize::MAX).min(width);
+    if values.len() / width * kept > TEXTS_MAX {
+        return Err(Failure::invalid(format_args!(
+            "output '{}' has more than {TEXTS_MAX} classes of that many for each record; ask for fewer",
+            scores.name
+        )));
+    }
     let mut texts = Vec::new();
     for row in values.chunks(width) {
         let mut order: Vec<(usize, f64)> = row.iter().copied().enumerate().collect();
-        order.sort_by(|a, b| b.1.total_cmp(&a.1));
-        for (index, score) in order.into_iter().take(kept) {
+        // The first of equals, as a stable order of all would have it.
+        let higher = |a: &(usize, f64), b: &(usize, f64)| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0));
+        if kept < order.len() {
+            order.select_nth_unstable_by(kept, higher);
+            order.truncate(kept);
+        }
+        order.sort_by(higher);
+        for (index, score) in order {
             let text = match labels.get(index) {
                 Some(label) => format!("{score:.6}:{index}:{label}"),
                 None => format!("{score:.6}:{index}"),

@@ -126,11 +126,8 @@ async fn method_not_allowed(response: Response) -> Response {
         return response;
     }
     let allow = response.headers().get(header::ALLOW).cloned();
-    let methods = allow
-        .as_ref()
-        .and_then(|allow| allow.to_str().ok())
-        .unwrap_or("none");
-    let mut answer = Failure::new(Kind::Method, format!("this path takes {methods}")).into_response();
+    let message = "this path does not take the method; the header Allow says which it takes";
+    let mut answer = Failure::new(Kind::Method, message).into_response();
     if let Some(allow) = allow {
         answer.headers_mut().insert(header::ALLOW, allow);
     }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use fieldmark_node_core::served::Keeping;
 use fieldmark_node_core::served::draw::Rate;
+use fieldmark_package::Allowances;
 use fieldmark_protocol::task::RECORDS_MAX;
 use fieldmark_protocol::text;
 use serde::{Deserialize, Serialize};
@@ -95,6 +96,10 @@ pub struct Config {
     /// Interpreter of models of the runtime `python`, a name on the `PATH` or a path. Default: `python3`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub python: Option<PathBuf>,
+    /// What models may use on this machine: `[limits."*"]` for all, `[limits.NAME]` or `[limits."NAME@VERSION"]`
+    /// for some. Options of a command go before it. Default: nothing is said.
+    #[serde(default, skip_serializing_if = "Allowances::is_empty")]
+    pub limits: Allowances,
     /// What becomes of the predictions it serves.
     #[serde(default)]
     pub serving: Serving,
@@ -202,6 +207,7 @@ impl Config {
             records_max: default_records(),
             webhook_ca: None,
             python: None,
+            limits: Allowances::new(),
             serving: Serving::default(),
             policy: MachinePolicy::default(),
         }
@@ -262,6 +268,11 @@ impl Config {
             return invalid(format!(
                 "api = \"{api}\" is not on loopback; the private API is for this machine, use 'pages' for others"
             ));
+        }
+        for (name, said) in &self.limits {
+            if let Err(wrong) = said.check() {
+                return invalid(format!("[limits.\"{name}\"]: {wrong}"));
+            }
         }
         if !(0.0..=1.0).contains(&self.serving.rate) {
             return invalid(format!("serving.rate = {} is not 0 to 1", self.serving.rate));

@@ -39,6 +39,27 @@ fn a_new_folder_is_private_and_loads_again() {
 }
 
 #[test]
+fn limits_are_read_by_name_and_checked() {
+    let (_dir, path) = fresh();
+    let file = path.join(CONFIG);
+    let with = |limits: &str| {
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}\n{limits}")).unwrap();
+        let found = Home::config_of(&path);
+        fs::write(&file, text).unwrap();
+        found
+    };
+    let found =
+        with("[limits.\"*\"]\nthreads = 2\n[limits.\"net@1\"]\ndevice = \"cuda:1\"\nmemory = \"3GiB\"\n");
+    let limits = found.unwrap().limits;
+    assert_eq!(limits["*"].threads, Some(2));
+    assert_eq!(limits["net@1"].memory.unwrap().0, 3 << 30);
+    let error = with("[limits.net]\nthreads = 300\n").unwrap_err().to_string();
+    assert!(error.contains("[limits.\"net\"]: threads = 300"), "{error}");
+    assert!(with("[limits.net]\nmemory = \"3GB\"\n").is_err());
+}
+
+#[test]
 fn nothing_existing_is_overwritten() {
     let (dir, path) = fresh();
     let again = Home::create(&path, InitOptions::default());

@@ -8,7 +8,7 @@ use fieldmark_ledger::batch::{self, BatchView};
 use fieldmark_ledger::tasks::{self, ChallengeView, TaskView};
 use fieldmark_ledger::{catalogue, identity};
 use fieldmark_node_core::board;
-use fieldmark_node_core::io::{Command, phase_name};
+use fieldmark_node_core::io::{Command, CommandError, phase_name};
 use fieldmark_node_core::lifecycle::{self, Stage};
 use fieldmark_protocol::machine::Read;
 use fieldmark_protocol::task::Eligibility;
@@ -125,7 +125,7 @@ pub(super) async fn show(
     State(handle): State<NodeHandle>,
     Path(reference): Path<String>,
 ) -> Result<Json<ChallengeDetail>, Failure> {
-    let trust = handle.home.trust.clone();
+    let trust = handle.home.trust_now()?;
     super::read(&handle, move |store| {
         Ok(Json(detail(store, &find(store, &reference)?, &trust)?))
     })
@@ -145,10 +145,25 @@ pub(super) async fn create(
     State(handle): State<NodeHandle>,
     Body(spec): Body<ChallengeSpec>,
 ) -> Result<Json<Created>, Failure> {
-    let now_ms = now_ms();
+    let (now_ms, operator) = (now_ms(), handle.home.identity.public());
     let (task, challenge, plan) = super::read(&handle, move |store| {
         let (task, challenge) = spec.resolve(store, now_ms)?;
-        Ok((task, challenge, spec.plan(&PlanOptions::default())?))
+        let plan = spec.plan(&PlanOptions::default())?;
+        let same = |row: &ChallengeRow| row.operator == operator && row.name == spec.name;
+        let known = all(store)?
+            .iter()
+            .map(row)
+            .find(|row| same(row) && row.stage.goes_on());
+        if let Some(known) = known {
+            let message = format!(
+                "your challenge '{}' ({}) is {}; abort it, or give this one another name",
+                known.name,
+                known.id.short(),
+                known.stage.name()
+            );
+            return Err(CommandError::new("conflict", message).into());
+        }
+        Ok((task, challenge, plan))
     })
     .await?;
     let reply = handle

@@ -186,6 +186,25 @@ async fn recovery() {
     println!("recovery: {:.2} s", started.elapsed().as_secs_f64());
 }
 
+/// The limits that hold where nobody says anything are enough for CUDA.
+async fn usual() {
+    let limits = Limits {
+        device: Device::Cuda(0),
+        ..Limits::default()
+    };
+    let runner = start(PRODUCT, limits).await;
+    for seed in 0..20 {
+        values(&runner, square(seed)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let status = runner.status();
+    println!(
+        "memory beside the GPU's: {} MiB of {} MiB that are usual",
+        status.memory_bytes_peak >> 20,
+        status.limits.memory_bytes_max >> 20
+    );
+}
+
 async fn several() {
     let mut runners = Vec::new();
     for _ in 0..3 {
@@ -236,6 +255,7 @@ async fn torchscript() {
     )
     .await;
     recovery().await;
+    usual().await;
     several().await;
     // With a cap, which libtorch reads from the environment.
     self_test(name, start(PRODUCT, capped(1 << 30)).await).await;

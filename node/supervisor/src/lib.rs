@@ -53,6 +53,6 @@ pub use lane::Answer;
 pub use layer::LayerProbe;
 pub use limits::{Device, Limits, NoDevice};
 pub use probe::probe_isolation;
-pub use runner::Runner;
+pub use runner::{Runner, Turn};
 pub use status::{EscapeCheck, Pause, RunnerState, RunnerStatus};
 pub use tensor::{TensorError, tensor_f32, tensor_texts, tensor_values_f32};

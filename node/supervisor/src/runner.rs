@@ -56,8 +56,7 @@ impl Runner {
     /// # Errors
     /// As [`Runner::infer`]; also if a shared part is not of this release's arena.
     pub async fn forward(&self, inputs: Vec<Input>) -> Result<Answer, InferError> {
-        let mut lane = self.turn().await;
-        to_the_end(async move { lane.infer(inputs).await }).await
+        self.turn().await.forward(inputs).await
     }
 
     /// Lets the isolated process try to break out in every way it knows, and reports each attempt.
@@ -65,7 +64,7 @@ impl Runner {
     /// # Errors
     /// If the process fails, or runs without isolation.
     pub async fn self_test(&self) -> Result<Vec<EscapeCheck>, InferError> {
-        let mut lane = self.turn().await;
+        let Turn(mut lane) = self.turn().await;
         to_the_end(async move { lane.self_test().await }).await
     }
 
@@ -77,13 +76,28 @@ impl Runner {
     /// Ends the process after the requests that already wait, for all clones of this handle. Returns once it
     /// is gone.
     pub async fn shutdown(self) {
-        let mut lane = self.turn().await;
+        let Turn(mut lane) = self.turn().await;
         to_the_end(async move { lane.stop().await }).await;
     }
 
     /// Waits until it is this caller's turn; turns are taken in the order of arrival.
-    async fn turn(&self) -> OwnedMutexGuard<Lane> {
-        self.lane.clone().lock_owned().await
+    pub async fn turn(&self) -> Turn {
+        Turn(self.lane.clone().lock_owned().await)
+    }
+}
+
+/// The right to ask a runner next; nobody else does while it is held.
+#[derive(Debug)]
+pub struct Turn(OwnedMutexGuard<Lane>);
+
+impl Turn {
+    /// As [`Runner::forward`].
+    ///
+    /// # Errors
+    /// As [`Runner::forward`].
+    pub async fn forward(self, inputs: Vec<Input>) -> Result<Answer, InferError> {
+        let Self(mut lane) = self;
+        to_the_end(async move { lane.infer(inputs).await }).await
     }
 }
 

@@ -64,6 +64,15 @@ impl Market {
     }
 
     fn create(&self, spec: &Spec) -> Result<Answer> {
+        let mut spec = spec.clone();
+        if spec.name == self.sound.name {
+            // A name in use would be refused before what is wrong here.
+            spec.name.push_str("-again");
+        }
+        self.create_as_it_is(&spec)
+    }
+
+    fn create_as_it_is(&self, spec: &Spec) -> Result<Answer> {
         let path = self.folder.path().join("spec.toml");
         fs::write(&path, spec.to_toml())?;
         self.people
@@ -83,6 +92,8 @@ impl Market {
 fn challenges_that_would_protect_nobody_are_refused() -> Result<()> {
     let market = Market::open()?;
     let create = |spec: &Spec| market.create(spec);
+    let again = market.create_as_it_is(&market.sound)?;
+    refused(&again, FAILED, &["sound", "another name"]);
     refused(
         &create(&market.with_committee(&["north"])?)?,
         FAILED,

@@ -42,6 +42,28 @@ async fn a_card_that_is_there_is_checked_and_kept() {
 }
 
 #[test]
+fn a_model_that_does_not_load_is_told_of_even_if_it_states_everything() {
+    let slot = |name: &str| Slot {
+        name: name.into(),
+        datatype: Some("FP32".into()),
+        shape: Some(vec![-1, 4]),
+    };
+    let found = Finding {
+        runtime: "onnx",
+        inputs: vec![slot("x")],
+        outputs: vec![slot("y")],
+        facts: Vec::new(),
+    };
+    let draft = unseen(
+        "m".into(),
+        "m.onnx".into(),
+        found,
+        Some("no such operator".into()),
+    );
+    assert_eq!(draft.open, ["no such operator"]);
+}
+
+#[test]
 fn names_out_of_paths_are_names_of_models() {
     for (path, name) in [
         ("/x/Digits CNN.v2.pt", "digits-cnn.v2"),

@@ -14,7 +14,7 @@ use axum::middleware::Next;
 use axum::response::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
 use crate::memory::Part;
 use crate::options::Shared;
@@ -35,8 +35,10 @@ struct Metered {
     is_stream: bool,
     /// How long a message may take to arrive.
     patience: Duration,
-    /// Until when it must have arrived; nothing between the messages of a stream.
-    until: Option<Pin<Box<Sleep>>>,
+    /// What is left of it for the message at hand; nothing between the messages of a stream.
+    left: Option<Duration>,
+    /// Since when and until when more is waited for. Only that is the client's time.
+    waiting: Option<(Instant, Pin<Box<Sleep>>)>,
     framing: Framing,
     /// Bytes that arrived and are counted, and most of them.
     counted: usize,
@@ -103,7 +105,8 @@ pub(super) async fn meter(State(shared): State<Shared>, request: Request, next: 
             body,
             is_stream,
             patience,
-            until: (!is_stream).then(|| Box::pin(sleep(patience))),
+            left: (!is_stream).then_some(patience),
+            waiting: None,
             framing: Framing::default(),
             counted: 0,
             limit,
@@ -124,10 +127,11 @@ impl Metered {
         if self.is_stream {
             let before = self.framing.begun;
             self.framing.advance(bytes);
-            match self.framing.begun {
-                0 => self.until = None,
-                begun if begun > before && before > 0 => {}
-                _ => self.until = Some(Box::pin(sleep(self.patience))),
+            let ended = self.framing.begun != before + bytes.len();
+            if self.framing.begun == 0 {
+                self.left = None;
+            } else if ended || before == 0 {
+                self.left = Some(self.patience);
             }
         }
         Ok(())
@@ -155,6 +159,11 @@ impl http_body::Body for Metered {
             return Poll::Ready(Some(Err(failure.into())));
         }
         let polled = Pin::new(&mut self.body).poll_frame(context);
+        if polled.is_ready()
+            && let Some((since, _)) = self.waiting.take()
+        {
+            self.left = self.left.map(|left| left.saturating_sub(since.elapsed()));
+        }
         match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 let counted = frame.data_ref().map_or(Ok(()), |bytes| self.arrived(bytes));
@@ -165,13 +174,18 @@ impl http_body::Body for Metered {
             ))
             .into()))),
             Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => match self.until.as_mut().map(|until| until.as_mut().poll(context)) {
-                Some(Poll::Ready(())) => {
+            Poll::Pending => {
+                let Some(left) = self.left else {
+                    return Poll::Pending;
+                };
+                let (_, until) = self
+                    .waiting
+                    .get_or_insert_with(|| (Instant::now(), Box::pin(sleep(left))));
+                until.as_mut().poll(context).map(|()| {
                     let failure = Failure::new(Kind::Slow, "the request did not arrive in time");
-                    Poll::Ready(Some(Err(failure.into())))
-                }
-                _ => Poll::Pending,
-            },
+                    Some(Err(failure.into()))
+                })
+            }
         }
     }
 

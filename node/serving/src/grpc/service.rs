@@ -4,7 +4,7 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use fieldmark_tensors::TensorSpec;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 use prost::Message as _;
 use tonic::{Request, Response, Status, Streaming};
 use tracing::Instrument as _;
@@ -12,9 +12,13 @@ use tracing::Instrument as _;
 use super::proto::grpc_inference_service_server::GrpcInferenceService;
 use super::proto::model_metadata_response::TensorMetadata;
 use super::{convert, proto};
+use crate::memory::Part;
 use crate::options::Shared;
 use crate::statistics::Total;
 use crate::{EXTENSIONS, Failure, SERVER_NAME, SERVER_VERSION, State, Stop, VersionSnapshot};
+
+/// Room for a message that an idle stream may keep.
+const KEPT_BYTES_MAX: usize = 1 << 20;
 
 /// The service.
 #[derive(Debug, Clone)]
@@ -54,6 +58,38 @@ impl Service {
         held.set(message.encoded_len())?;
         let request = convert::request(message)?;
         convert::response(repository.infer(&lease, request, arrived).await?)
+    }
+}
+
+/// The messages of a stream.
+struct Incoming {
+    messages: Streaming<proto::ModelInferRequest>,
+    /// The room that the largest message took is kept for the next one, and so counted.
+    kept: Part,
+    largest: usize,
+    service: Service,
+}
+
+impl Incoming {
+    /// The next message. A stream has no end of its own: a server that stops ends it behind the message that it is at,
+    /// and one that keeps much memory and asks nothing is ended too.
+    async fn next(mut self) -> Result<Option<(proto::ModelInferRequest, Self)>, Status> {
+        let idle = async {
+            match self.largest > KEPT_BYTES_MAX {
+                true => tokio::time::sleep(self.service.shared.options.body_timeout).await,
+                false => std::future::pending().await,
+            }
+        };
+        let message = tokio::select! {
+            biased;
+            () = self.service.stop.wait() => return Err(Status::unavailable("the server is stopping")),
+            message = self.messages.message() => message?,
+            () = idle => return Err(Status::unavailable("nothing was asked for a while; open another stream")),
+        };
+        let Some(message) = message else { return Ok(None) };
+        self.largest = self.largest.max(message.encoded_len());
+        self.kept.set(self.largest)?;
+        Ok(Some((message, self)))
     }
 }
 
@@ -135,13 +171,18 @@ impl GrpcInferenceService for Service {
         &self,
         request: Request<Streaming<proto::ModelInferRequest>>,
     ) -> Result<Response<Answers>, Status> {
-        let (service, stop) = (self.clone(), self.stop.clone());
-        // A stream has no end of its own: a server that stops ends it behind the message that it is at.
-        let messages = request.into_inner().take_until(async move { stop.wait().await });
+        let service = self.clone();
+        let incoming = Incoming {
+            messages: request.into_inner(),
+            kept: self.shared.memory.part(),
+            largest: 0,
+            service: self.clone(),
+        };
+        let messages = stream::try_unfold(incoming, Incoming::next);
         let answers = messages.then(move |message| {
             let service = service.clone();
             async move {
-                let message = message?;
+                let message: proto::ModelInferRequest = message?;
                 let id = message.id.clone();
                 Ok(match service.infer(message).await {
                     Ok(response) => proto::ModelStreamInferResponse {

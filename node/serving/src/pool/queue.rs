@@ -75,6 +75,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Drops requests that nobody waits for any more, with their inputs.
+    pub(super) fn prune(&self) {
+        self.lock().pending.retain(|pending| !pending.reply.is_closed());
+    }
+
     /// Puts requests back in front, in their order.
     pub(super) fn put_back(&self, batch: Vec<Pending>) {
         {

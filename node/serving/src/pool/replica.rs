@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use fieldmark_supervisor::{InferError, Runner};
+use fieldmark_supervisor::{InferError, Runner, Turn};
 
 use super::batch::{Batch, join, split};
 use super::pending::Pending;
@@ -62,7 +62,12 @@ impl Replica {
         let company = self.has_company();
         let kept = (requests.len() == 1 && company).then(|| inputs.clone());
         let joined = Instant::now();
-        let outcome = ask(&self.runner, inputs).await;
+        let turn = self.runner.turn().await;
+        if requests.iter().all(|request| request.reply.is_closed()) {
+            // Everybody has left while the one before ran.
+            return;
+        }
+        let outcome = ask_in(turn, &self.runner, inputs).await;
         let came = Instant::now();
         match outcome {
             Ok(outputs) => {
@@ -75,13 +80,17 @@ impl Replica {
                 };
                 self.answer(requests, outputs, taken, timing);
             }
-            Err(InferError::BackingOff { retry_in, .. }) if company => {
+            Err(error @ (InferError::BackingOff { .. } | InferError::Restart { .. })) if company => {
+                let pause = match error {
+                    InferError::BackingOff { retry_in, .. } => retry_in.min(AWAY_MAX),
+                    _ => AWAY_MAX,
+                };
                 self.set_healthy(false);
                 if let ([one], Some(kept)) = (requests.as_mut_slice(), kept) {
                     one.inputs = kept;
                 }
                 self.queue.put_back(requests);
-                tokio::time::sleep(retry_in.min(AWAY_MAX)).await;
+                tokio::time::sleep(pause).await;
             }
             Err(error) => self.failed(requests, error).await,
         }
@@ -172,9 +181,12 @@ fn fail_all(requests: Vec<Pending>, failure: &Failure) {
 
 /// Runs inputs once.
 pub(super) async fn ask(runner: &Runner, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, InferError> {
-    let answer = runner
-        .forward(inputs.into_iter().map(Into::into).collect())
-        .await?;
+    ask_in(runner.turn().await, runner, inputs).await
+}
+
+/// Runs inputs once, in a turn of the runner's.
+async fn ask_in(turn: Turn, runner: &Runner, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, InferError> {
+    let answer = turn.forward(inputs.into_iter().map(Into::into).collect()).await?;
     let checked = answer
         .outputs
         .into_iter()

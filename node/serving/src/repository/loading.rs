@@ -12,6 +12,12 @@ use crate::{Failure, Servable};
 /// Beyond the longest request, how long a version may take to drain: its last request's body may take a minute to
 /// arrive.
 const DRAIN_EXTRA: Duration = Duration::from_secs(65);
+/// Changes of one model that may be under way or wait.
+const WAITING_MAX: usize = 8;
+/// Old versions that may be drained at a time before no others are loaded: each keeps its runners.
+const DRAINING_MAX: usize = 16;
+/// Pause after which another change is worth a try.
+const CHANGES_PAUSE: Duration = Duration::from_secs(5);
 
 impl Repository {
     /// Loads a version beside those that are there. One of the same version is replaced once this one can be
@@ -22,7 +28,7 @@ impl Repository {
     pub async fn load(&self, servable: Servable) -> Result<(), Failure> {
         let repository = self.clone();
         to_the_end(async move {
-            let turn = repository.turn(&servable.name);
+            let turn = repository.turn(&servable.name)?;
             let _turn = turn.lock().await;
             repository.put(servable).await
         })
@@ -36,7 +42,7 @@ impl Repository {
     pub async fn swap(&self, servable: Servable) -> Result<(), Failure> {
         let repository = self.clone();
         to_the_end(async move {
-            let turn = repository.turn(&servable.name);
+            let turn = repository.turn(&servable.name)?;
             let _turn = turn.lock().await;
             let (name, version) = (servable.name.clone(), servable.version.clone());
             repository.put(servable).await?;
@@ -59,7 +65,7 @@ impl Repository {
         };
         let (repository, name) = (self.clone(), name.to_owned());
         to_the_end(async move {
-            let turn = repository.turn(&name);
+            let turn = repository.turn(&name)?;
             let _turn = turn.lock().await;
             let offered = catalog.offer(&name).await?;
             let versions: Vec<String> = offered.iter().map(|servable| servable.version.clone()).collect();
@@ -78,7 +84,7 @@ impl Repository {
     /// # Errors
     /// [`Failure`] of kind not found.
     pub async fn unload(&self, name: &str) -> Result<(), Failure> {
-        let turn = self.turn(name);
+        let turn = self.turn(name)?;
         let _turn = turn.lock().await;
         if !self.read().contains_key(name) {
             let shown: String = name.chars().filter(|c| !c.is_control()).take(80).collect();
@@ -110,11 +116,25 @@ impl Repository {
         self.inner.stopping.store(true, Ordering::Release);
     }
 
-    /// The right to change one model.
-    fn turn(&self, name: &str) -> Arc<tokio::sync::Mutex<()>> {
+    /// The right to change one model, for which few may wait; none while too many old versions are being drained.
+    fn turn(&self, name: &str) -> Result<Arc<tokio::sync::Mutex<()>>, Failure> {
         let mut changes = self.inner.changes.lock().unwrap_or_else(PoisonError::into_inner);
         changes.retain(|_, turn| Arc::strong_count(turn) > 1);
-        Arc::clone(changes.entry(name.to_owned()).or_default())
+        let turn = changes.entry(name.to_owned()).or_default();
+        let draining = self.inner.draining.load(Ordering::Acquire);
+        if Arc::strong_count(turn) > WAITING_MAX || draining >= DRAINING_MAX {
+            let message =
+                "other changes of the model are under way, or old versions still answer; try again later";
+            return Err(Failure::unavailable(message, CHANGES_PAUSE));
+        }
+        Ok(Arc::clone(turn))
+    }
+
+    /// Waits for the last requests of a version, then ends its runners.
+    async fn drain(&self, loaded: Arc<Loaded>, within: Duration) {
+        self.inner.draining.fetch_add(1, Ordering::AcqRel);
+        loaded.drain(within).await;
+        self.inner.draining.fetch_sub(1, Ordering::AcqRel);
     }
 
     /// Starts a version and puts it in its place.
@@ -137,7 +157,8 @@ impl Repository {
         match self.install(&name, &version, started)? {
             Installed::Alone => {}
             Installed::Instead(old) => {
-                tokio::spawn(async move { old.drain(drain_time(&old)).await });
+                let (repository, within) = (self.clone(), drain_time(&old));
+                tokio::spawn(async move { repository.drain(old, within).await });
             }
             Installed::TooLate(loaded) => {
                 loaded.drain(Duration::ZERO).await;
@@ -199,7 +220,8 @@ impl Repository {
             let loaded = entry.loaded.take();
             drains.push(tokio::spawn(async move {
                 if let Some(loaded) = loaded {
-                    loaded.drain(drain_time(&loaded)).await;
+                    let within = drain_time(&loaded);
+                    repository.drain(loaded, within).await;
                 }
                 repository.forget(&name, &version);
             }));

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use serde_json::json;
 
+use crate::memory::Part;
 use crate::{Failure, Kind};
 
 impl IntoResponse for Failure {
@@ -39,16 +40,22 @@ impl IntoResponse for Failure {
 pub(super) struct Pieces {
     pieces: VecDeque<Bytes>,
     left: u64,
+    /// The memory that they are counted in.
+    _held: Part,
 }
 
 impl Pieces {
-    pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>) -> Self {
+    pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>, held: Part) -> Self {
         let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
         let left = pieces
             .iter()
             .map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX))
             .sum();
-        Self { pieces, left }
+        Self {
+            pieces,
+            left,
+            _held: held,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
 use bytes::{Buf as _, Bytes, BytesMut};
-use flate2::write::{GzDecoder, ZlibDecoder};
+use flate2::write::{MultiGzDecoder, ZlibDecoder};
 use http_body_util::BodyExt as _;
 use std::io::Write;
 use tokio::time::Instant;
@@ -201,12 +201,13 @@ impl Reader {
         match packing {
             Packing::None => return Ok(()),
             Packing::Gzip => {
-                let mut decoder = GzDecoder::new(room);
+                let mut decoder = MultiGzDecoder::new(room);
                 while let Some(piece) = self.piece().await? {
                     decoder
                         .write_all(&piece)
                         .map_err(|error| unpacking(&error, self.limit))?;
                     self.unpacked = decoder.get_ref().bytes.len();
+                    self.held.set(self.read + self.unpacked)?;
                 }
                 let room = decoder.finish().map_err(|error| unpacking(&error, self.limit))?;
                 self.unpacked = room.bytes.len();
@@ -219,6 +220,7 @@ impl Reader {
                         .write_all(&piece)
                         .map_err(|error| unpacking(&error, self.limit))?;
                     self.unpacked = decoder.get_ref().bytes.len();
+                    self.held.set(self.read + self.unpacked)?;
                 }
                 let room = decoder.finish().map_err(|error| unpacking(&error, self.limit))?;
                 self.unpacked = room.bytes.len();

@@ -21,6 +21,7 @@ use tracing::Instrument as _;
 use super::Target;
 use super::answer::Pieces;
 use super::body::{Reader, check_type};
+use crate::memory::Part;
 use crate::options::Shared;
 use crate::tensor::SHARED_BYTES_MIN;
 use crate::{Answer, Failure, Request, Tensor, Wanted};
@@ -91,10 +92,13 @@ async fn answer(shared: Shared, target: Target, request: HttpRequest) -> Result<
     // A slow client's upload is not the model's time.
     let arrived = Instant::now();
     let answer = shared.repository.infer(&lease, request, arrived).await?;
+    let mut held = reader.lend();
     drop(reader);
     let size = answer.outputs.iter().map(|output| output.content.bytes()).sum();
+    // In place of the request: an answer stays in memory for as long as its client takes to read it.
+    held.set(size)?;
     let packing = wanted_packing(&parts.headers);
-    off_thread(size, move || written(&answer, &forms, packing)).await?
+    off_thread(size, move || written(&answer, &forms, packing, held)).await?
 }
 
 /// The W3C name of the trace that a request belongs to; empty for none.
@@ -249,7 +253,12 @@ fn wanted_packing(headers: &HeaderMap) -> Option<&'static str> {
     }
 }
 
-fn written(answer: &Answer, forms: &Forms, packing: Option<&'static str>) -> Result<Response, Failure> {
+fn written(
+    answer: &Answer,
+    forms: &Forms,
+    packing: Option<&'static str>,
+    held: Part,
+) -> Result<Response, Failure> {
     let is_binary = |name: &str| {
         let named = forms.named.iter().find(|(named, _)| named == name);
         named.map_or(forms.binary, |(_, binary)| *binary)
@@ -285,7 +294,7 @@ fn written(answer: &Answer, forms: &Forms, packing: Option<&'static str>) -> Res
     if let Some(packing) = packing {
         pieces = vec![packed(&pieces, packing)?];
     }
-    let mut response = Response::new(Body::new(Pieces::new(pieces)));
+    let mut response = Response::new(Body::new(Pieces::new(pieces, held)));
     let headers = response.headers_mut();
     let content = match head_length {
         None => "application/json",

@@ -134,7 +134,8 @@ async fn a_stream_ends_behind_its_message_when_the_server_stops() {
     assert!(answers.next().await.unwrap().unwrap().error_message.is_empty());
     stop.stop();
     let end = tokio::time::timeout(Duration::from_secs(5), answers.next()).await;
-    assert!(end.unwrap().is_none());
+    let status = end.unwrap().unwrap().unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable);
 }
 
 #[tokio::test]

@@ -112,6 +112,8 @@ async fn requests_whose_client_left_are_not_run() {
         assert!(futures::poll!(request).is_pending());
     }
     drop(waiting);
+    let waiting = server.repository.snapshot().versions[0].queue;
+    assert_eq!(waiting, 0, "requests that nobody waits for keep their inputs");
     let (status, _, _) = server.infer(&[[2.0, 3.0]]).await;
     assert!(status == 200 || status == 503, "{status}");
     let seen = server.repository.snapshot();
