@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use axum::Json;
@@ -35,27 +36,48 @@ impl IntoResponse for Failure {
     }
 }
 
+/// Shorter pieces are not worth counting.
+const COUNTED_BYTES_MIN: usize = 64 * 1024;
+
 /// A body of pieces whose length is known.
 #[derive(Debug)]
 pub(super) struct Pieces {
     pieces: VecDeque<Bytes>,
     left: u64,
-    /// The memory that they are counted in.
-    _held: Part,
+}
+
+/// Bytes that are counted until they are written: a socket's queue holds them longer than this body lives.
+struct Counted {
+    bytes: Bytes,
+    _held: Arc<Part>,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 impl Pieces {
     pub(super) fn new(pieces: impl IntoIterator<Item = Bytes>, held: Part) -> Self {
-        let pieces: VecDeque<Bytes> = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
+        let held = Arc::new(held);
+        let counted = |bytes: Bytes| match bytes.len() < COUNTED_BYTES_MIN {
+            true => bytes,
+            false => Bytes::from_owner(Counted {
+                bytes,
+                _held: Arc::clone(&held),
+            }),
+        };
+        let pieces: VecDeque<Bytes> = pieces
+            .into_iter()
+            .filter(|piece| !piece.is_empty())
+            .map(counted)
+            .collect();
         let left = pieces
             .iter()
             .map(|piece| u64::try_from(piece.len()).unwrap_or(u64::MAX))
             .sum();
-        Self {
-            pieces,
-            left,
-            _held: held,
-        }
+        Self { pieces, left }
     }
 }
 
