@@ -16,6 +16,7 @@ mod run;
 pub mod runners;
 mod sketch;
 pub mod speed;
+mod trust;
 pub mod webhook;
 
 pub use handle::{NodeHandle, Ready, Status};

@@ -26,12 +26,10 @@ use crate::handle::{NodeHandle, Parts, Ready};
 use crate::home::{Home, Role};
 use crate::runners::Runners;
 use crate::webhook::Authorities;
-use crate::{core_thread, downloads, http, network, webhook};
+use crate::{core_thread, downloads, http, network, trust, webhook};
 
 /// Evaluations and downloads worked on at a time; others wait.
 const PORTS_MAX: usize = 4;
-/// How often the trust policy's file is looked at.
-const TRUST_LOOK: Duration = Duration::from_secs(2);
 /// Time that requests under way are given when the node ends.
 const DRAIN: Duration = Duration::from_millis(200);
 
@@ -164,7 +162,7 @@ pub async fn run(home: Home, options: RunOptions, on_ready: impl FnOnce(&Ready))
         endpoint,
         inputs.clone(),
     ));
-    tasks.spawn(follow_trust(handle.clone()));
+    tasks.spawn(trust::follow(handle.clone()));
     let endpoint = bound.serve(&mut tasks, &handle);
     on_ready(&ready);
     let result = until_end(&handle, core_end).await;
@@ -273,31 +271,6 @@ impl Bound {
             tasks.spawn(http::serve(listener, http::pages(handle.clone()), handle.clone()));
         }
         self.endpoint
-    }
-}
-
-/// Tells the machines soon after the owner has changed whom it trusts: nothing more may be sent to whom it no longer
-/// trusts. A file that cannot be read changes nothing, and is said once.
-async fn follow_trust(handle: NodeHandle) {
-    let (mut known, mut readable) = (handle.home.trust.clone(), true);
-    let mut looks = tokio::time::interval(TRUST_LOOK);
-    loop {
-        looks.tick().await;
-        match handle.home.trust_now() {
-            Ok(now) if now == known => readable = true,
-            Ok(now) => {
-                if handle.refresh_trust().await.is_ok() {
-                    tracing::info!("the trust policy has changed");
-                    known = now;
-                }
-                readable = true;
-            }
-            Err(error) if readable => {
-                tracing::warn!(%error, "the trust policy cannot be read; the one before holds");
-                readable = false;
-            }
-            Err(_) => {}
-        }
     }
 }
 

@@ -4,6 +4,7 @@ use fieldmark_fl::corrupt::Corruption;
 use fieldmark_node_data::{CorruptionRule, ImageShape, Range, ReadOptions, SliceRule, TargetKind};
 
 use crate::args::datasets::Reading;
+use crate::args::models;
 use crate::failure::Failure;
 
 /// The reader's options.
@@ -50,11 +51,7 @@ fn size(text: &str) -> Result<(usize, usize), Failure> {
 }
 
 fn range(text: &str) -> Result<Range, Failure> {
-    let ends = text.split_once("..").and_then(|(low, high)| {
-        let (low, high): (f32, f32) = (low.parse().ok()?, high.parse().ok()?);
-        (low < high && low.is_finite() && high.is_finite()).then_some(Range { low, high })
-    });
-    ends.ok_or_else(|| Failure::usage(format!("--range '{text}': write LOW..HIGH, such as 0..16")))
+    models::range(text).map_err(|wrong| Failure::usage(format!("--range '{text}': {wrong}")))
 }
 
 /// Parses `night=hour >= 20`.
