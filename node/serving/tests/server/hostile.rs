@@ -42,7 +42,8 @@ fn over_grpc(server: &Server, options: &ServerOptions) -> Face {
 /// Sends bytes and reads until the server closes.
 async fn exchange(address: std::net::SocketAddr, bytes: &[u8]) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
-    stream.write_all(bytes).await.unwrap();
+    // A server that answers before everything was sent closes.
+    let _ = stream.write_all(bytes).await;
     let mut answer = Vec::new();
     // A reset after the answer is an end as well.
     let _ = stream.read_to_end(&mut answer).await;
@@ -106,6 +107,79 @@ async fn slow_clients_lose_their_connection() {
         answer.starts_with("HTTP/1.1 408") && answer.contains("did not arrive"),
         "{answer}"
     );
+}
+
+/// A request for the squares of so many numbers, all binary, which is answered in binary too.
+fn squares(numbers: usize) -> Vec<u8> {
+    let shape = [numbers / 2, 2];
+    let header = serde_json::json!({
+        "inputs": [{ "name": "x", "datatype": "FP32", "shape": shape, "parameters": { "binary_data_size": numbers * 4 } }],
+        "parameters": { "binary_data_output": true },
+    });
+    let header = header.to_string();
+    let mut request = format!(
+        "POST /v2/models/net/infer HTTP/1.1\r\nHost: localhost\r\nInference-Header-Content-Length: {}\r\n\
+         Connection: close\r\nContent-Length: {}\r\n\r\n{header}",
+        header.len(),
+        header.len() + numbers * 4
+    )
+    .into_bytes();
+    request.resize(request.len() + numbers * 4, 0);
+    request
+}
+
+/// Waits until a request is answered with a status.
+async fn until_answered(address: std::net::SocketAddr, request: &[u8], status: &str) {
+    for _ in 0..100 {
+        let answer = exchange(address, request).await;
+        if answer.starts_with(&format!("HTTP/1.1 {status}")) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never answered with {status}");
+}
+
+#[tokio::test]
+async fn what_has_arrived_counts_and_what_is_announced_does_not() {
+    let options = ServerOptions {
+        body_bytes_max: 1 << 20,
+        bodies_bytes_max: 1 << 20,
+        ..ServerOptions::default()
+    };
+    let listening = listening(options, over_rest).await;
+    let large = squares(200_000);
+    let mut announced = TcpStream::connect(listening.address).await.unwrap();
+    announced.write_all(&large[..400]).await.unwrap();
+    until_answered(listening.address, &large, "200").await;
+    // All but the last byte.
+    let mut arrived = TcpStream::connect(listening.address).await.unwrap();
+    arrived.write_all(&large[..large.len() - 1]).await.unwrap();
+    until_answered(listening.address, &large, "503").await;
+    drop(arrived);
+    until_answered(listening.address, &large, "200").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_not_read_counts_until_it_is() {
+    let options = ServerOptions {
+        bodies_bytes_max: 48 << 20,
+        ..ServerOptions::default()
+    };
+    let listening = listening(options, over_rest).await;
+    // More than sockets hold on their way.
+    let (slow, other) = (squares(8 << 20), squares(5 << 20));
+    until_answered(listening.address, &other, "200").await;
+    let mut unread = TcpStream::connect(listening.address).await.unwrap();
+    unread.write_all(&slow).await.unwrap();
+    let mut first = [0; 12];
+    unread.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    until_answered(listening.address, &other, "503").await;
+    let mut left = Vec::new();
+    unread.read_to_end(&mut left).await.unwrap();
+    assert!(left.len() > 32 << 20);
+    until_answered(listening.address, &other, "200").await;
 }
 
 #[tokio::test]

@@ -187,6 +187,18 @@ async fn packed_bodies_are_unpacked_and_answers_packed_on_wish() {
     let answer: Value = serde_json::from_str(&text).unwrap();
     assert_eq!(answer["outputs"][0]["data"][399], 9.0);
 
+    // What several packers wrote one behind the other is one body.
+    let (front, back) = body.split_at(body.len() / 2);
+    let mut members = Vec::new();
+    for part in [front, back] {
+        let mut encoder = flate2::write::GzEncoder::new(members, flate2::Compression::fast());
+        encoder.write_all(part.as_bytes()).unwrap();
+        members = encoder.finish().unwrap();
+    }
+    let response = server.ask("/v2/models/net/infer", &headers[..1], members).await;
+    let (status, _, answer) = opened(response).await;
+    assert_eq!((status, &answer["outputs"][0]["data"][399]), (200, &json!(9.0)));
+
     let mut bomb = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     let zeros = vec![b' '; 1 << 20];
     for _ in 0..80 {
