@@ -1,6 +1,9 @@
 //! Exit codes, and what an error from any layer exits with.
 
+use std::io;
+
 use fieldmark_node::home::HomeError;
+use fieldmark_package::PackageError;
 
 /// How the command ended; documented in `fieldmark --help`. Code 2 is given by the parser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,12 +87,23 @@ pub(crate) fn classify(error: &anyhow::Error) -> (Exit, &str) {
     match error.downcast_ref::<HomeError>() {
         Some(HomeError::NotRunning { .. }) => (Exit::NoNode, "no-node"),
         Some(HomeError::Missing { .. }) => (Exit::NotFound, "not-found"),
+        _ if is_missing(error) => (Exit::NotFound, "not-found"),
         _ => (Exit::Failed, "failed"),
     }
 }
 
+/// Whether a file or folder that is not there is at the bottom of it.
+fn is_missing(error: &anyhow::Error) -> bool {
+    let file = error.root_cause().downcast_ref::<io::Error>();
+    let package = error.downcast_ref::<PackageError>();
+    file.is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+        || matches!(package, Some(PackageError::NoFolder { .. }))
+}
+
 #[cfg(test)]
 mod tests {
+    use anyhow::Context as _;
+
     use super::*;
 
     #[test]
@@ -101,6 +115,11 @@ mod tests {
         assert_eq!(of(HomeError::Exists { path }.into()), 1);
         assert_eq!(of(Failure::usage("x").into()), 2);
         assert_eq!(of(anyhow::anyhow!("x")), 1);
+        let read = |path: &str| std::fs::read(path).context("cannot read it");
+        assert_eq!(of(read("/nowhere/at/all").unwrap_err()), 3);
+        assert_eq!(of(read("/").unwrap_err()), 1);
+        let path = std::path::PathBuf::from("/nowhere");
+        assert_eq!(of(PackageError::NoFolder { path }.into()), 3);
     }
 
     #[test]

@@ -71,6 +71,12 @@ pub enum Metric {
     Ks,
     /// Jensen–Shannon divergence of the answers and the reference, in bits.
     Js,
+    /// Population stability index of the inputs' outlyingness against the reference.
+    InputPsi,
+    /// Kolmogorov–Smirnov distance of the inputs' outlyingness to the reference.
+    InputKs,
+    /// Jensen–Shannon divergence of the inputs' outlyingness and the reference, in bits.
+    InputJs,
     /// Largest difference between groups in the rate of positive answers.
     ParityGap,
     /// Largest difference between groups in the rate of positive answers among equals in truth.
@@ -157,6 +163,9 @@ pub struct Context {
     /// Each model's reference distribution of answers, as non-negative weights in the order of the
     /// drift table; empty where its release declares none.
     pub references: Vec<Vec<f64>>,
+    /// Each model's reference distribution of its inputs' outlyingness, as non-negative weights by bin; empty where
+    /// its release brings none.
+    pub input_references: Vec<Vec<f64>>,
 }
 
 /// All metrics that a model has, for all slices together and, where tables are kept apart, by slice.
@@ -219,7 +228,8 @@ fn of_statistic(
         Statistic::Regression => regression::metrics(release, model, slice, context.target_range),
         Statistic::ScoreHistogram => vec![(Metric::Auroc, None, histogram::auroc(release, model, slice))],
         Statistic::GroupConfusion => fairness::metrics(release, model),
-        Statistic::Drift => drift::metrics(release, model, slice, context),
+        Statistic::Drift => drift::of_answers(release, model, slice, context),
+        Statistic::InputDrift => drift::of_inputs(release, model, slice, context),
         Statistic::Wins => Vec::new(),
     }
 }

@@ -245,7 +245,11 @@ pub fn two_classes(outcome: &RecordOutcome, class: u16, group: u16) -> RecordOut
         let logit = log(sure / (1.0 - sure)) as f32;
         let answer = if correct { class } else { 1 - class.min(1) };
         let logits = if answer == 1 { [0.0, logit] } else { [logit, 0.0] };
-        ViewOutcome::of_logits(&logits, Some(class), Some(1))
+        let view = ViewOutcome::of_logits(&logits, Some(class), Some(1));
+        view.map(|view| ViewOutcome {
+            outlying: Some(class),
+            ..view
+        })
     };
     let row =
         |(correct, confidence): (&Vec<bool>, &Vec<f32>)| correct.iter().zip(confidence).map(view).collect();

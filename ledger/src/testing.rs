@@ -149,6 +149,7 @@ pub(crate) fn release(name: &str, version: &str) -> Release {
         summary: "Reads digits.".into(),
         parent: None,
         reference: Vec::new(),
+        input_reference: Vec::new(),
     }
 }
 

@@ -3,17 +3,17 @@
 //!
 //! The numbers say something about the owner's data, so they stay here: the owner sees them with
 //! `fieldmark ps` and on the server's own page, never on public pages. What leaves is the private statistics
-//! `drift` and `calibration-bins`. Formulas and thresholds are those of `fieldmark_fl::drift`.
+//! `drift`, `input-drift` and `calibration-bins`. Formulas and thresholds are those of `fieldmark_fl::drift`.
 
 mod features;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use fieldmark_fl::drift::{Calibration, CalibrationFinding, Finding, Reference, Watch};
+use fieldmark_fl::drift::{Calibration, CalibrationFinding, Finding, Outlyingness, Reference, Watch};
 use fieldmark_node_core::served::Prediction;
 use fieldmark_serving::{Observer, Tensor};
 
-pub use features::Features;
+pub use features::{Features, parts};
 
 /// Most rows of one request that are looked at; the first ones stand for the others.
 const ROWS_MAX: usize = 256;
@@ -31,6 +31,35 @@ pub fn calibration(served: &[Prediction], reference: Option<&Reference>) -> Cali
     }
     let known = reference.and_then(|reference| reference.calibration.as_ref());
     fieldmark_fl::drift::calibration::compare(&live, known)
+}
+
+/// Finds the bins of a release's reference that the outlyingness of inputs falls into.
+#[derive(Debug)]
+pub struct InputBins {
+    features: Features,
+    outlyingness: Outlyingness,
+}
+
+impl InputBins {
+    /// By a reference and a model's features; nothing where no feature of the reference is one of its inputs.
+    #[must_use]
+    pub fn new(reference: &Reference, features: &Features) -> Option<Self> {
+        let outlyingness = Outlyingness::new(reference, |name| features.is_input(name))?;
+        Some(Self {
+            features: features.selected(&outlyingness.names()),
+            outlyingness,
+        })
+    }
+
+    /// The bin of each of `rows` rows, from their tensors or, if those are large ([`parts`]), a part of them; nothing for
+    /// a row that has none.
+    #[must_use]
+    pub fn of(&self, inputs: &[Tensor], rows: usize) -> Vec<Option<u16>> {
+        let found = self.features.rows(inputs, &[], rows);
+        let mut bins: Vec<Option<u16>> = found.iter().map(|row| self.outlyingness.bin(row)).collect();
+        bins.resize(rows, None);
+        bins
+    }
 }
 
 /// Watches one version that is served.
@@ -95,6 +124,7 @@ mod tests {
             answer: "cat".into(),
             probabilities: vec![0.9, 0.1],
             input: None,
+            outlying: None,
             rate: Rate::ALL,
             counted: true,
             truth: Some(Truth {

@@ -3,6 +3,8 @@
 //! Every prediction is made by an isolated runner. What the model returns is hostile until its shape
 //! and its numbers are checked here.
 
+use std::sync::Arc;
+
 use fieldmark_fl::schema::{Measurement, RecordOutcome, Schema, SchemaParams, ViewOutcome};
 use fieldmark_node_core::datasets;
 use fieldmark_node_core::io::{CommandError, Dataset};
@@ -10,10 +12,12 @@ use fieldmark_node_data::{ReadOptions, Source, View};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::aggregation::BatchId;
 use fieldmark_protocol::release::{Release, TensorSpec};
-use fieldmark_protocol::task::Extra;
+use fieldmark_protocol::task::{Extra, Statistic};
 use fieldmark_supervisor::{Runner, Tensor, tensor_f32, tensor_texts, tensor_values_f32};
 
+use crate::drift::{InputBins, parts};
 use crate::handle::NodeHandle;
+use crate::runners::read as read_tensors;
 
 mod judge;
 mod local;
@@ -34,6 +38,8 @@ struct Candidate {
     name: String,
     runner: Runner,
     release: Release,
+    /// Where its inputs lie in its author's data, if the task asks for that.
+    bins: Option<Arc<InputBins>>,
 }
 
 async fn candidate(
@@ -72,10 +78,13 @@ async fn candidate(
         )));
     }
     let runner = node.runners.runner(id).await?;
+    let drift = question.extra.collected.contains(&Statistic::InputDrift);
+    let bins = drift.then(|| node.runners.input_bins(&release)).flatten();
     Ok(Candidate {
         name,
         runner,
         release,
+        bins: bins.map(Arc::new),
     })
 }
 
@@ -128,6 +137,24 @@ async fn predict(candidate: &Candidate, rows: &[&View], width: usize) -> Result<
     Ok(scores)
 }
 
+/// The bins of the release's reference that views fall into, off the async threads; nothing where none are asked for.
+async fn outlying(candidate: &Candidate, rows: &[&View]) -> Result<Vec<Option<u16>>, CommandError> {
+    let (Some(bins), Some(input)) = (&candidate.bins, candidate.release.inputs.first()) else {
+        return Ok(vec![None; rows.len()]);
+    };
+    let mut found = Vec::with_capacity(rows.len());
+    for part in parts(rows, |view| view.bytes(), CHUNK) {
+        let (bins, asked, rows) = (
+            Arc::clone(bins),
+            read_tensors(vec![batch(input, part)]),
+            part.len(),
+        );
+        let part = tokio::task::spawn_blocking(move || bins.of(&asked, rows)).await;
+        found.extend(part.map_err(|_| storage("looking at the inputs was interrupted"))?);
+    }
+    Ok(found)
+}
+
 /// Outcomes of every candidate on a chunk of source records; records without any view are left out.
 async fn outcomes(
     candidates: &[Candidate],
@@ -142,8 +169,10 @@ async fn outcomes(
         let width = question.width(&candidate.release);
         for (slice, name) in question.slices.iter().enumerate() {
             let (records, rows) = question.rows(chunk, name)?;
+            let outlying = outlying(candidate, &rows).await?;
             let scores = predict(candidate, &rows, width).await?;
-            for (&at, row) in records.iter().zip(scores.chunks_exact(width.max(1))) {
+            let answered = scores.chunks_exact(width.max(1)).zip(outlying);
+            for (&at, (row, outlying)) in records.iter().zip(answered) {
                 let Some(source) = chunk.get(at) else { continue };
                 let view = question.view(&candidate.release, source, row);
                 let fail = |e| CommandError::new("runner", format!("{}: {e}", candidate.name));
@@ -151,7 +180,10 @@ async fn outcomes(
                     .get_mut(at)
                     .and_then(|models| models.last_mut()?.get_mut(slice));
                 if let Some(place) = place {
-                    *place = Some(view.map_err(fail)?);
+                    *place = Some(ViewOutcome {
+                        outlying,
+                        ..view.map_err(fail)?
+                    });
                 }
             }
         }

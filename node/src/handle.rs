@@ -16,7 +16,7 @@ use serde::Serialize;
 use tokio::sync::{Notify, broadcast, mpsc, oneshot};
 
 use crate::home::Home;
-use crate::runners::{Drifted, Runners};
+use crate::runners::{Drifted, Inferred, Runners};
 use crate::speed::Speeds;
 use crate::webhook::Authorities;
 
@@ -272,7 +272,7 @@ impl NodeHandle {
     ///
     /// # Errors
     /// `not-found` when its artifacts are not here, or the runner's one clear error.
-    pub async fn infer(&self, release: RecordId, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CommandError> {
+    pub async fn infer(&self, release: RecordId, inputs: Vec<Tensor>) -> Result<Inferred, CommandError> {
         self.runners.infer(release, inputs).await
     }
 

@@ -12,6 +12,7 @@ use fieldmark_ledger::catalogue;
 use fieldmark_ledger_rocks::RocksReader;
 use fieldmark_node_core::blobs;
 use fieldmark_node_core::io::CommandError;
+use fieldmark_node_core::served::SERVED_AT_ONCE_MAX;
 use fieldmark_package::{Source, Workshop};
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::manifest::{MANIFEST_FILE, Manifest};
@@ -20,7 +21,7 @@ use fieldmark_serving::Observer as _;
 use fieldmark_supervisor::{Runner, RunnerSpec, RunnerStatus, SupervisorConfig, Tensor};
 use serde::Serialize;
 
-use crate::drift::{DriftWatch, Features};
+use crate::drift::{DriftWatch, Features, InputBins};
 
 /// Largest manifest or reference that is read.
 const TEXT_BYTES_MAX: u64 = 4 << 20;
@@ -42,6 +43,16 @@ pub struct Runners {
 struct Watched {
     title: String,
     drift: DriftWatch,
+    bins: Option<InputBins>,
+}
+
+/// What a release answered.
+#[derive(Debug, Clone)]
+pub struct Inferred {
+    /// Its outputs.
+    pub outputs: Vec<Tensor>,
+    /// The bin of the release's reference that each row of the inputs falls into, as far as there are rows and bins.
+    pub bins: Vec<Option<u16>>,
 }
 
 /// How a release has drifted in use.
@@ -99,16 +110,28 @@ impl Runners {
     ///
     /// # Errors
     /// As [`Runners::runner`], or the runner's one clear error.
-    pub async fn infer(&self, id: RecordId, inputs: Vec<Tensor>) -> Result<Vec<Tensor>, CommandError> {
+    pub async fn infer(&self, id: RecordId, inputs: Vec<Tensor>) -> Result<Inferred, CommandError> {
         let runner = self.runner(id).await?;
         let watched = self.watched(id)?;
         let asked = watched.as_ref().map(|_| inputs.clone());
         let outputs = runner.infer(inputs).await;
         let outputs = outputs.map_err(|e| CommandError::new("runner", e.to_string()))?;
+        let mut bins = Vec::new();
         if let (Some(watched), Some(asked)) = (watched, asked) {
-            watched.drift.answered(&read(asked), &read(outputs.clone()));
+            let asked = read(asked);
+            watched.drift.answered(&asked, &read(outputs.clone()));
+            let rows = asked.iter().filter_map(|tensor| tensor.shape.first()).max();
+            let rows = rows.and_then(|rows| usize::try_from(*rows).ok()).unwrap_or(1);
+            let found = |bins: &InputBins| bins.of(&asked, rows.min(SERVED_AT_ONCE_MAX));
+            bins = watched.bins.as_ref().map(found).unwrap_or_default();
         }
-        Ok(outputs)
+        Ok(Inferred { outputs, bins })
+    }
+
+    /// Where the inputs of a release lie in its reference; nothing where it has none that can be read here.
+    #[must_use]
+    pub fn input_bins(&self, release: &Release) -> Option<InputBins> {
+        InputBins::new(&self.reference(release)?, &features(release))
     }
 
     /// A release by its record.
@@ -142,10 +165,11 @@ impl Runners {
             return Ok(watched);
         }
         let release = self.release(id)?;
-        let features = Features::new(&release.inputs, &release.outputs, release.labels.len());
+        let features = features(&release);
         let watched = self.reference(&release).map(|reference| {
             Arc::new(Watched {
                 title: format!("{}@{}", release.name, release.version),
+                bins: InputBins::new(&reference, &features),
                 drift: DriftWatch::new(reference, &features),
             })
         });
@@ -205,8 +229,12 @@ impl Runners {
     }
 }
 
+fn features(release: &Release) -> Features {
+    Features::new(&release.inputs, &release.outputs, release.labels.len())
+}
+
 /// Tensors as a watch reads them, without those whose parts do not agree.
-fn read(tensors: Vec<Tensor>) -> Vec<fieldmark_serving::Tensor> {
+pub(crate) fn read(tensors: Vec<Tensor>) -> Vec<fieldmark_serving::Tensor> {
     let read = tensors
         .into_iter()
         .filter_map(|tensor| fieldmark_tensors::Tensor::try_from(tensor).ok());

@@ -125,11 +125,17 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The release that this manifest, the card and the hashed files make.
+    /// The release that this manifest, the card, the hashed files and the weights of its inputs' bins, as the reference
+    /// file has them, make.
     ///
     /// # Errors
     /// [`ManifestError`] naming the field.
-    pub fn release(&self, card: &str, mut artifacts: Vec<Artifact>) -> Result<Release, ManifestError> {
+    pub fn release(
+        &self,
+        card: &str,
+        mut artifacts: Vec<Artifact>,
+        input_reference: Vec<u32>,
+    ) -> Result<Release, ManifestError> {
         let card = Card::parse(card)?;
         artifacts.sort_by(|a, b| a.path.cmp(&b.path));
         let tensors = |specs: &[Tensor]| {
@@ -157,6 +163,7 @@ impl Manifest {
             summary: card.summary,
             parent: self.model.parent,
             reference: self.model.reference.clone(),
+            input_reference,
         };
         release.check()?;
         Ok(release)
@@ -222,10 +229,15 @@ shape = [-1, 10]
         let card = "---\nlicense: mit\ntags: [digits]\npipeline_tag: image-classification\n---\n# Digits\n\nReads digits.\n";
         let release = Manifest::parse(TEXT)
             .unwrap()
-            .release(card, vec![artifact("model.pt"), artifact("README.md")])
+            .release(
+                card,
+                vec![artifact("model.pt"), artifact("README.md")],
+                vec![2, 1],
+            )
             .unwrap();
         assert_eq!(release.license, "mit");
         assert_eq!(release.summary, "Reads digits.");
+        assert_eq!(release.input_reference, [2, 1]);
         assert_eq!(release.artifacts[0].path, "README.md");
     }
 
@@ -269,9 +281,11 @@ shape = [-1, 10]
 
     #[test]
     fn a_missing_artifact_is_named() {
-        let error = Manifest::parse(TEXT)
-            .unwrap()
-            .release("---\nlicense: mit\n---\n", vec![artifact("a.pt")]);
+        let error = Manifest::parse(TEXT).unwrap().release(
+            "---\nlicense: mit\n---\n",
+            vec![artifact("a.pt")],
+            Vec::new(),
+        );
         assert_eq!(
             error,
             Err(ManifestError::Release(ReleaseError::Entry("model.pt".into())))

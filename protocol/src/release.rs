@@ -20,6 +20,8 @@ pub const TENSORS_MAX: usize = 32;
 pub const DIMENSIONS_MAX: usize = 8;
 /// Most bins of a reference distribution.
 const BINS_MAX: usize = 50;
+/// Most bins of inputs by their outlyingness.
+pub const INPUT_BINS_MAX: usize = 10;
 /// Most labels of a model.
 pub const LABELS_MAX: usize = 1024;
 
@@ -138,6 +140,7 @@ pub struct Release {
     pub summary: String,
     pub parent: Option<RecordId>,
     pub reference: Vec<u32>,
+    pub input_reference: Vec<u32>,
 }
 
 impl Release {
@@ -178,21 +181,16 @@ impl Release {
         Ok(())
     }
 
-    /// A reference distribution has one weight a label, or a few bins, and not only zeros.
+    /// A reference distribution has one weight a label, or a few bins.
     fn check_reference(&self) -> Result<(), ReleaseError> {
-        let found = self.reference.len();
-        if found == 0 {
-            return Ok(());
-        }
         let labels = self.labels.len();
         let (min, max) = if labels == 0 {
             (2, BINS_MAX)
         } else {
             (labels, labels)
         };
-        count("weights of a reference distribution", min, max, found)?;
-        let positive = self.reference.iter().filter(|weight| **weight > 0).count();
-        count("positive weights of a reference distribution", 1, max, positive)
+        check_weights(&self.reference, min, max)?;
+        check_weights(&self.input_reference, 2, INPUT_BINS_MAX)
     }
 
     fn check_artifacts(&self) -> Result<(), ReleaseError> {
@@ -259,6 +257,16 @@ fn count(what: &'static str, min: usize, max: usize, found: usize) -> Result<(),
         });
     }
     Ok(())
+}
+
+/// Weights of a distribution, if there are any: so many, and not only zeros.
+fn check_weights(weights: &[u32], min: usize, max: usize) -> Result<(), ReleaseError> {
+    if weights.is_empty() {
+        return Ok(());
+    }
+    count("weights of a reference distribution", min, max, weights.len())?;
+    let positive = weights.iter().filter(|weight| **weight > 0).count();
+    count("positive weights of a reference distribution", 1, max, positive)
 }
 
 fn check_tensors(what: &'static str, tensors: &[TensorSpec]) -> Result<(), ReleaseError> {
@@ -336,6 +344,7 @@ fn from_wire(wire: wire::Release) -> Result<Release, ReleaseError> {
         summary: wire.summary,
         parent,
         reference: wire.reference,
+        input_reference: wire.input_reference,
     })
 }
 
@@ -374,6 +383,7 @@ fn to_wire(release: &Release) -> wire::Release {
         summary: release.summary.clone(),
         parent: release.parent.map(RecordId::to_vec).unwrap_or_default(),
         reference: release.reference.clone(),
+        input_reference: release.input_reference.clone(),
     }
 }
 
@@ -410,6 +420,7 @@ mod tests {
             summary: String::new(),
             parent: None,
             reference: Vec::new(),
+            input_reference: Vec::new(),
         }
     }
 
@@ -457,6 +468,23 @@ mod tests {
             change(&|r| r.artifacts.push(r.artifacts[0].clone())),
             ReleaseError::Order(_)
         ));
+    }
+
+    #[test]
+    fn a_reference_of_inputs_has_two_to_ten_bins() {
+        let mut release = sample();
+        for (weights, taken) in [
+            (vec![3, 0], true),
+            (vec![1; 10], true),
+            (vec![1], false),
+            (vec![1; 11], false),
+        ] {
+            release.input_reference = weights;
+            assert_eq!(
+                Release::decode(&release.encode()).is_ok_and(|read| read == release),
+                taken
+            );
+        }
     }
 
     #[test]

@@ -211,8 +211,8 @@ impl Script {
                     dataset: ports.dataset(host),
                     sketch: RecordSketch::default(),
                     budget: SourceBudget {
-                        epsilon: self.plan.budget_epsilon,
-                        delta: self.plan.delta,
+                        epsilon: Some(self.plan.budget_epsilon),
+                        delta: Some(self.plan.delta),
                         order: None,
                     },
                 })
@@ -401,6 +401,7 @@ pub(crate) fn release(name: &str) -> Release {
         summary: "A simulated model.".to_owned(),
         parent: None,
         reference: Vec::new(),
+        input_reference: Vec::new(),
     }
 }
 

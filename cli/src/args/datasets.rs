@@ -75,12 +75,12 @@ pub(crate) struct DatasetAdd {
     /// The data source whose budget it spends [default: the name]
     #[arg(long)]
     pub(crate) source: Option<String>,
-    /// ε of a new source's budget
-    #[arg(long, default_value_t = 4.0)]
-    pub(crate) epsilon: f64,
-    /// δ of a new source's budget
-    #[arg(long, default_value_t = 1e-6)]
-    pub(crate) delta: f64,
+    /// ε of a new source's budget [default: 4]
+    #[arg(long)]
+    pub(crate) epsilon: Option<f64>,
+    /// δ of a new source's budget [default: 0.000001]
+    #[arg(long)]
+    pub(crate) delta: Option<f64>,
     /// Rényi order that a new source's budget is kept at, for ever [default: zCDP, every order at once]
     #[arg(long, value_name = "ALPHA")]
     pub(crate) order: Option<f64>,

@@ -58,12 +58,12 @@ pub(crate) struct JoinWindows {
     /// A window's challenge: its name, or the first digits of its record id
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
-    /// ε of the budget for all that the model serves
-    #[arg(long, default_value_t = 4.0)]
-    pub(crate) epsilon: f64,
-    /// δ of the same budget
-    #[arg(long, default_value_t = 1e-6)]
-    pub(crate) delta: f64,
+    /// ε of the budget for all that the model serves [default: 4]
+    #[arg(long)]
+    pub(crate) epsilon: Option<f64>,
+    /// δ of the same budget [default: 0.000001]
+    #[arg(long)]
+    pub(crate) delta: Option<f64>,
 }
 
 #[derive(Debug, Args)]

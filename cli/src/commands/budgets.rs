@@ -47,7 +47,11 @@ fn set_limit(global: &Global, limit: &BudgetLimit, out: &Output) -> anyhow::Resu
     })
 }
 
-/// Budgets by source and the organisation's. What is spent is told by the odometer; sums are in ρ.
+/// What the parts of a budget are of.
+const PARTS: &str = "Parts are of the whole budget as its filter adds charges up; ε does not add up that way. --json has \
+                     them in ρ.";
+
+/// Budgets by source and the organisation's. What is spent is told by the odometer.
 fn table(found: &Value) -> String {
     let organisation = found.get("organisation").filter(|b| !b.is_null());
     let rows: Vec<Vec<String>> = text::list(found, "budgets")
@@ -55,27 +59,28 @@ fn table(found: &Value) -> String {
         .chain(organisation)
         .map(row)
         .collect();
-    text::table(
+    let table = text::table(
         &[
             "source",
             "datasets",
             "ε spent",
             "ε limit",
             "δ",
-            "ρ reserved",
+            "reserved",
             "committed",
             "refunded",
-            "limit",
+            "left",
             "charges",
             "accounting",
         ],
         &rows,
-    )
+    );
+    format!("{table}\n{PARTS}")
 }
 
 fn row(budget: &Value) -> Vec<String> {
     let number = |name: &str| budget.get(name).and_then(Value::as_f64).unwrap_or(0.0);
-    let rho = |name: &str| format!("{:.6}", number(name));
+    let part = |name: &str| format!("{:.1}%", 100.0 * number(name) / number("rho_limit"));
     let source = match text::string(budget, "source") {
         source if source.is_empty() => ORGANISATION.to_owned(),
         source => source,
@@ -86,10 +91,10 @@ fn row(budget: &Value) -> Vec<String> {
         format!("{:.4}", number("epsilon_spent")),
         format!("{:.4}", number("epsilon_limit")),
         format!("{:e}", number("delta")),
-        rho("rho_reserved"),
-        rho("rho_committed"),
-        rho("rho_refunded"),
-        rho("rho_limit"),
+        part("rho_reserved"),
+        part("rho_committed"),
+        part("rho_refunded"),
+        part("rho_remaining"),
         text::string(budget, "charges"),
         text::string(budget, "accounting"),
     ]
@@ -105,11 +110,11 @@ mod tests {
             json!({
                 "source": source, "datasets": ["july"], "epsilon_spent": 1.5, "epsilon_limit": 4.0,
                 "delta": 1e-6, "rho_reserved": 0.25, "rho_committed": 0.125, "rho_refunded": 0.0,
-                "rho_limit": 0.5, "charges": 3, "accounting": "filter in zCDP",
+                "rho_limit": 0.5, "rho_remaining": 0.125, "charges": 3, "accounting": "filter in zCDP",
             })
         };
         let shown = table(&json!({ "budgets": [budget("ward")], "organisation": budget("") }));
-        for part in ["ward", ORGANISATION, "1.5000", "0.250000", "0.125000", "zCDP"] {
+        for part in ["ward", ORGANISATION, "1.5000", "50.0%", "25.0%", "0.0%", "zCDP"] {
             assert!(shown.contains(part), "{part} is missing from\n{shown}");
         }
         let without = table(&json!({ "budgets": [], "organisation": null }));

@@ -44,17 +44,15 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
     out.result(&added, || {
         let dataset = added.get("dataset").unwrap_or(&Value::Null);
         let field = |name: &str| text::string(dataset, name);
+        let source = field("source");
+        let number = |name: &str| added.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
+        let promise = format!("ε = {} at δ = {:e}", number("epsilon"), number("delta"));
         let budget = if added.get("known_source") == Some(&Value::Bool(true)) {
-            format!("the budget of source '{}' goes on", field("source"))
+            format!("the budget of source '{source}', {promise}, goes on")
         } else {
             let accounting = args.order.map(|order| format!(", kept at Rényi order {order}"));
-            format!(
-                "source '{}' has a new budget of ε = {} at δ = {}{}",
-                field("source"),
-                args.epsilon,
-                args.delta,
-                accounting.unwrap_or_default()
-            )
+            let accounting = accounting.unwrap_or_default();
+            format!("source '{source}' has a new budget of {promise}{accounting}")
         };
         let row = match text::number(dataset, "features") {
             0 => "one text".to_owned(),

@@ -6,8 +6,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use anyhow::Context as _;
-use fieldmark_fl::drift::{Calibration, Collector, Reference};
-use fieldmark_node::drift::Features;
+use fieldmark_fl::drift::{Calibration, Collector, Outlyingness, Reference};
+use fieldmark_node::drift::{Features, parts};
 use fieldmark_node_data::{Source as Record, View};
 use fieldmark_package::{Package, Source, Workshop};
 use fieldmark_protocol::manifest::MANIFEST_FILE;
@@ -63,7 +63,8 @@ pub(crate) fn reference(global: &Global, args: &Args, out: &Output) -> anyhow::R
         .collect();
     let value = json!({
         "file": path, "records": used, "features": names,
-        "calibrated": found.calibration.is_some(), "manifest_changed": named,
+        "calibrated": found.calibration.is_some(), "input_drift": found.outlyingness.is_some(),
+        "manifest_changed": named,
     });
     out.result(&value, || {
         let with = if found.calibration.is_some() {
@@ -71,8 +72,13 @@ pub(crate) fn reference(global: &Global, args: &Args, out: &Output) -> anyhow::R
         } else {
             ""
         };
+        let private = if found.outlyingness.is_some() {
+            ""
+        } else {
+            "nothing for the private statistic input-drift: all inputs lie equally far from their middle\n"
+        };
         format!(
-            "{}: {} of {used} records{with}\n{}",
+            "{}: {} of {used} records{with}\n{private}{}",
             path.display(),
             text::plain(&names.join(", ")),
             if named {
@@ -142,7 +148,9 @@ async fn run(
     let mut collector = Collector::new(names.clone());
     let mut calibration = Calibration::default();
     let mut used = 0;
-    for chunk in records.chunks(CHUNK) {
+    let mut seen = Vec::new();
+    let bytes = |record: &Record| record.views.values().next().map_or(0, View::bytes);
+    for chunk in parts(records, bytes, CHUNK) {
         let viewed: Vec<(&Record, &View)> = chunk
             .iter()
             .filter_map(|r| Some((r, r.views.values().next()?)))
@@ -152,8 +160,8 @@ async fn run(
         let answered = runner.infer(vec![asked.clone()]).await?;
         let inputs = [tensor(asked)?];
         let outputs = answered.into_iter().map(tensor).collect::<Result<Vec<_>, _>>()?;
-        for (row, (record, _)) in features.rows(&inputs, &outputs, CHUNK).iter().zip(&viewed) {
-            collector.add(row);
+        for (row, (record, _)) in features.rows(&inputs, &outputs, CHUNK).into_iter().zip(&viewed) {
+            collector.add(&row);
             used += 1;
             let at = |index: Option<usize>| row.get(index?).copied().flatten();
             let truth = record
@@ -163,10 +171,23 @@ async fn run(
             if let (Some(confidence), Some(answer), Some(truth)) = (at(confidence), at(answer), truth) {
                 calibration.add(confidence, answer == truth as f64);
             }
+            seen.push(row);
         }
     }
     let calibration = (calibration.total() > 0).then_some(calibration);
-    Ok((collector.finish(calibration), used))
+    let mut reference = collector.finish(calibration);
+    reference.outlyingness =
+        Outlyingness::new(&reference, |name| features.is_input(name)).and_then(|found| {
+            let places: Vec<_> = found.names().iter().map(|name| place(name)).collect();
+            let of = |row: &Vec<Option<f64>>| {
+                places
+                    .iter()
+                    .map(|at| row.get((*at)?).copied().flatten())
+                    .collect()
+            };
+            found.distribution(&seen.iter().map(of).collect::<Vec<_>>())
+        });
+    Ok((reference, used))
 }
 
 fn tensor(wire: Wire) -> anyhow::Result<Tensor> {

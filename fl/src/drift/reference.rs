@@ -1,5 +1,6 @@
 //! The reference file of a release (`drift.json`): how features were distributed when it was made.
 
+use fieldmark_protocol::release::INPUT_BINS_MAX;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -61,6 +62,15 @@ impl Distribution {
             .then(|| self.edges.partition_point(|edge| *edge <= value))
     }
 
+    /// The counts as a release's manifest has them: divided until the largest fits.
+    #[must_use]
+    pub fn weights(&self) -> Vec<u32> {
+        let most = self.counts.iter().copied().max().unwrap_or_default();
+        let divisor = most.div_ceil(u32::MAX.into()).max(1);
+        let weights = self.counts.iter().map(|count| u32::try_from(count / divisor));
+        weights.map(Result::unwrap_or_default).collect()
+    }
+
     fn check(&self) -> Result<(), ReferenceError> {
         let fail = |detail: &str| {
             Err(ReferenceError::Feature {
@@ -104,6 +114,9 @@ pub struct Reference {
     /// Right answers by confidence.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<Calibration>,
+    /// How far its author's inputs lie from their middle ([`super::outlyingness`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlyingness: Option<Distribution>,
 }
 
 impl Reference {
@@ -123,6 +136,15 @@ impl Reference {
                 return Err(ReferenceError::Feature {
                     name: feature.name.clone(),
                     detail: "it is listed twice".to_owned(),
+                });
+            }
+        }
+        if let Some(outlyingness) = &reference.outlyingness {
+            outlyingness.check()?;
+            if outlyingness.counts.len() > INPUT_BINS_MAX {
+                return Err(ReferenceError::Feature {
+                    name: outlyingness.name.clone(),
+                    detail: format!("it has at most {INPUT_BINS_MAX} bins"),
                 });
             }
         }
@@ -174,11 +196,13 @@ impl Collector {
                 .filter_map(|((name, values), not_finite)| distribution(name, values, not_finite))
                 .collect(),
             calibration,
+            outlyingness: None,
         }
     }
 }
 
-fn distribution(name: String, mut values: Vec<f64>, not_finite: u64) -> Option<Distribution> {
+/// Values in deciles; nothing if they never vary.
+pub(super) fn distribution(name: String, mut values: Vec<f64>, not_finite: u64) -> Option<Distribution> {
     values.sort_by(f64::total_cmp);
     let least = *values.first()?;
     let at = |part: usize| values.get(values.len() * part / BINS).copied();
@@ -228,6 +252,22 @@ mod tests {
     }
 
     #[test]
+    fn counts_of_any_size_become_weights() {
+        let weights = |counts: &[u64]| {
+            Distribution {
+                name: "x".into(),
+                edges: Vec::new(),
+                counts: counts.to_vec(),
+                not_finite: 0,
+            }
+            .weights()
+        };
+        assert_eq!(weights(&[7, 0, 3]), [7, 0, 3]);
+        assert_eq!(weights(&[u32::MAX.into(), 1]), [u32::MAX, 1]);
+        assert_eq!(weights(&[1 << 40, 1 << 39, 1]), [0xFF00_FF00, 0x7F80_7F80, 0]);
+    }
+
+    #[test]
     fn borders_are_the_same_numbers_after_the_file() {
         let edges: Vec<f64> = (1..255).map(|level| f64::from(level) / 255.0).collect();
         for chunk in edges.chunks(BINS_MAX - 1) {
@@ -240,6 +280,7 @@ mod tests {
             let reference = Reference {
                 features: vec![feature],
                 calibration: None,
+                outlyingness: None,
             };
             let text = serde_json::to_string_pretty(&reference).unwrap();
             assert_eq!(Reference::parse(&text).unwrap(), reference);
@@ -269,6 +310,10 @@ mod tests {
                 "add up",
             ),
             (r#"{"features": 1}"#, "cannot be read"),
+            (
+                r#"{"features": [{"name": "x", "edges": [1], "counts": [1, 1]}], "outlyingness": {"name": "o", "edges": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10], "counts": [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]}}"#,
+                "at most 10 bins",
+            ),
             (
                 r#"{"features": [{"name": "x", "edges": [1], "counts": [1, 1]}, {"name": "x", "edges": [1], "counts": [1, 1]}]}"#,
                 "twice",

@@ -1,6 +1,6 @@
-//! Drift: how far the answers are from the distribution that the release declares as its reference.
+//! Drift: how far answers and inputs are from the distributions that the release declares as its references.
 //!
-//! With p the answers' distribution and r the reference's, both with parts of at least 1/10,000:
+//! Inputs are told apart by their outlyingness ([`crate::drift::Outlyingness`]). With p the distribution found and r the reference's, both with parts of at least 1/10,000:
 //! - PSI = Σ (p − r)·ln(p/r), the population stability index
 //! - KS = max_j |Σ_{i≤j} (p_i − r_i)|, in the order of the classes or bins
 //! - JS = ½KL(p‖m) + ½KL(r‖m) with m = (p + r)/2, in bits
@@ -23,21 +23,58 @@ const DRAWS: usize = 400;
 const FLOOR: f64 = 1e-4;
 const SEED: u64 = 0x6669_656c_646d_6172;
 
+/// A distance between distributions.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Distance {
+    Psi,
+    Ks,
+    Js,
+}
+
 /// All distances of a model's answers to its reference.
-pub(super) fn metrics(release: &Release, model: u16, slice: Option<u16>, context: &Context) -> Vec<Found> {
-    let all = [Metric::Psi, Metric::Ks, Metric::Js];
-    let same = |reason| {
-        all.map(|metric| (metric, None, MetricValue::none(reason)))
-            .to_vec()
-    };
+pub(super) fn of_answers(release: &Release, model: u16, slice: Option<u16>, context: &Context) -> Vec<Found> {
     let Some(table) = Table::read(release, Part::Drift, model, slice) else {
         return Vec::new();
     };
     let reference = context.references.get(usize::from(model));
-    let Some(reference) = reference
-        .and_then(|r| distribution(r))
-        .filter(|r| r.len() == table.cells.len())
-    else {
+    let reference = reference
+        .and_then(|weights| distribution(weights))
+        .filter(|reference| reference.len() == table.cells.len());
+    let names = [
+        (Metric::Psi, Distance::Psi),
+        (Metric::Ks, Distance::Ks),
+        (Metric::Js, Distance::Js),
+    ];
+    distances(&table, reference, names)
+}
+
+/// All distances of a model's inputs, by their outlyingness, to its reference. Cells beyond the reference's bins hold
+/// nothing but noise and are left out.
+pub(super) fn of_inputs(release: &Release, model: u16, slice: Option<u16>, context: &Context) -> Vec<Found> {
+    let Some(mut table) = Table::read(release, Part::InputDrift, model, slice) else {
+        return Vec::new();
+    };
+    let reference = context.input_references.get(usize::from(model));
+    let reference = reference
+        .and_then(|weights| distribution(weights))
+        .filter(|reference| reference.len() <= table.cells.len());
+    table.cells.truncate(reference.as_ref().map_or(0, Vec::len));
+    let names = [
+        (Metric::InputPsi, Distance::Psi),
+        (Metric::InputKs, Distance::Ks),
+        (Metric::InputJs, Distance::Js),
+    ];
+    distances(&table, reference, names)
+}
+
+/// The distances of a table to a reference, under their names.
+fn distances(table: &Table, reference: Option<Vec<f64>>, names: [(Metric, Distance); 3]) -> Vec<Found> {
+    let same = |reason| {
+        names
+            .map(|(metric, _)| (metric, None, MetricValue::none(reason)))
+            .to_vec()
+    };
+    let Some(reference) = reference else {
         return same(Reason::NoReference);
     };
     if !large(&table.total(), RECORDS_SIGMAS_MIN) {
@@ -47,37 +84,36 @@ pub(super) fn metrics(release: &Release, model: u16, slice: Option<u16>, context
     let Some(found) = distribution(&values) else {
         return same(Reason::TooFewRecords);
     };
-    let noise = Moves::draw(&table, &found, |_| 0.0);
+    let noise = Moves::draw(table, &found, |_| 0.0);
     let total = table.total().value;
     let multinomial = |cell: &Estimate| {
         let count = cell.value.clamp(0.0, total);
         count * (1.0 - count / total) * table.cluster
     };
-    let full = Moves::draw(&table, &found, multinomial);
-    all.map(|metric| {
-        let distance = distance(metric, &found, &reference);
-        let value = bounds(metric, distance, &noise, &full, table.cluster > 1.0);
-        (metric, None, value)
-    })
-    .to_vec()
+    let full = Moves::draw(table, &found, multinomial);
+    let value = |kind| {
+        let far = between(kind, &found, &reference);
+        bounds(kind, far, &noise, &full, table.cluster > 1.0)
+    };
+    names.map(|(metric, kind)| (metric, None, value(kind))).to_vec()
 }
 
-fn bounds(metric: Metric, distance: f64, noise: &Moves, full: &Moves, conservative: bool) -> MetricValue {
+fn bounds(kind: Distance, distance: f64, noise: &Moves, full: &Moves, conservative: bool) -> MetricValue {
     let around = |moves: &Moves| {
-        let reach = moves.reach(metric);
+        let reach = moves.reach(kind);
         let (low, high) = ((distance - reach).max(0.0), distance + reach);
-        if metric == Metric::Ks {
+        if kind == Distance::Ks {
             (low, high)
         } else {
             (low * low, high * high)
         }
     };
-    let value = if metric == Metric::Ks {
+    let value = if kind == Distance::Ks {
         distance
     } else {
-        (distance * distance - noise.mean_square(metric)).max(0.0)
+        (distance * distance - noise.mean_square(kind)).max(0.0)
     };
-    let most = if metric == Metric::Psi { f64::INFINITY } else { 1.0 };
+    let most = if kind == Distance::Psi { f64::INFINITY } else { 1.0 };
     Bounds {
         value,
         noise: around(noise),
@@ -99,11 +135,11 @@ fn distribution(weights: &[f64]) -> Option<Vec<f64>> {
 }
 
 /// KS itself, the roots of PSI and JS.
-fn distance(metric: Metric, p: &[f64], r: &[f64]) -> f64 {
+fn between(kind: Distance, p: &[f64], r: &[f64]) -> f64 {
     let pairs = || p.iter().zip(r);
-    match metric {
-        Metric::Psi => sqrt(pairs().map(|(p, r)| (p - r) * log(p / r)).sum::<f64>().max(0.0)),
-        Metric::Ks => {
+    match kind {
+        Distance::Psi => sqrt(pairs().map(|(p, r)| (p - r) * log(p / r)).sum::<f64>().max(0.0)),
+        Distance::Ks => {
             let (mut difference, mut largest) = (0.0, 0.0f64);
             for (p, r) in pairs() {
                 difference += p - r;
@@ -111,7 +147,7 @@ fn distance(metric: Metric, p: &[f64], r: &[f64]) -> f64 {
             }
             largest
         }
-        _ => {
+        Distance::Js => {
             let half = |one: f64, middle: f64| one * log2(one / middle) / 2.0;
             let each = pairs().map(|(&p, &r)| half(p, (p + r) / 2.0) + half(r, (p + r) / 2.0));
             sqrt(each.sum::<f64>().max(0.0))
@@ -142,8 +178,11 @@ impl Moves {
             let Some(moved) = distribution(&moved) else {
                 continue;
             };
-            for (list, metric) in distances.iter_mut().zip([Metric::Psi, Metric::Ks, Metric::Js]) {
-                list.push(distance(metric, &moved, found));
+            for (list, kind) in distances
+                .iter_mut()
+                .zip([Distance::Psi, Distance::Ks, Distance::Js])
+            {
+                list.push(between(kind, &moved, found));
             }
         }
         for list in &mut distances {
@@ -152,23 +191,23 @@ impl Moves {
         Self { distances }
     }
 
-    fn of(&self, metric: Metric) -> &[f64] {
+    fn of(&self, kind: Distance) -> &[f64] {
         let [psi, ks, js] = &self.distances;
-        match metric {
-            Metric::Psi => psi,
-            Metric::Ks => ks,
-            _ => js,
+        match kind {
+            Distance::Psi => psi,
+            Distance::Ks => ks,
+            Distance::Js => js,
         }
     }
 
     /// The 95% quantile.
-    fn reach(&self, metric: Metric) -> f64 {
-        let list = self.of(metric);
+    fn reach(&self, kind: Distance) -> f64 {
+        let list = self.of(kind);
         list.get(list.len() * 95 / 100).copied().unwrap_or(1.0)
     }
 
-    fn mean_square(&self, metric: Metric) -> f64 {
-        let list = self.of(metric);
+    fn mean_square(&self, kind: Distance) -> f64 {
+        let list = self.of(kind);
         list.iter().map(|d| d * d).sum::<f64>() / (list.len() as f64).max(1.0)
     }
 }

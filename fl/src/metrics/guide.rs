@@ -38,7 +38,7 @@ pub struct Description {
 
 impl Metric {
     /// Every metric, in the order of the guide.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Accuracy,
         Self::Precision,
         Self::Recall,
@@ -55,6 +55,9 @@ impl Metric {
         Self::Psi,
         Self::Ks,
         Self::Js,
+        Self::InputPsi,
+        Self::InputKs,
+        Self::InputJs,
         Self::ParityGap,
         Self::OddsGap,
         Self::CorruptionError,
@@ -94,6 +97,9 @@ impl Metric {
             Self::Psi => ("psi", "Drift (PSI)", Some(S::Drift)),
             Self::Ks => ("ks", "Drift (KS)", Some(S::Drift)),
             Self::Js => ("js", "Drift (JS)", Some(S::Drift)),
+            Self::InputPsi => ("input-psi", "Input drift (PSI)", Some(S::InputDrift)),
+            Self::InputKs => ("input-ks", "Input drift (KS)", Some(S::InputDrift)),
+            Self::InputJs => ("input-js", "Input drift (JS)", Some(S::InputDrift)),
             Self::ParityGap => ("parity-gap", "Parity gap", Some(S::GroupConfusion)),
             Self::OddsGap => ("odds-gap", "Equalised-odds gap", Some(S::GroupConfusion)),
             Self::CorruptionError => ("corruption-error", "Corruption error", None),
@@ -137,9 +143,9 @@ impl Metric {
             Self::Bias => ("R·Σe/n", "−R to R", NearZero),
             Self::R2 => ("1 − (Σe²/n) / (Σy²/n − (Σy/n)²)", "up to 1", Higher),
             Self::Auroc => ("Σ_b pos_b·(Σ_{a<b} neg_a + ½·neg_b) / (P·N)", "0 to 1", Higher),
-            Self::Psi => ("Σ (p − r)·ln(p/r)", "0 up", Lower),
-            Self::Ks => ("max_j |Σ_{i≤j} (p_i − r_i)|", "0 to 1", Lower),
-            Self::Js => ("½KL(p‖m) + ½KL(r‖m), m = (p + r)/2, in bits", "0 to 1", Lower),
+            Self::Psi | Self::InputPsi => ("Σ (p − r)·ln(p/r)", "0 up", Lower),
+            Self::Ks | Self::InputKs => ("max_j |Σ_{i≤j} (p_i − r_i)|", "0 to 1", Lower),
+            Self::Js | Self::InputJs => ("½KL(p‖m) + ½KL(r‖m), m = (p + r)/2, in bits", "0 to 1", Lower),
             Self::ParityGap => ("max over groups g, h of |P(+ ∣ g) − P(+ ∣ h)|", "0 to 1", Lower),
             Self::OddsGap => (
                 "max over truths t and groups g, h of |P(+ ∣ t, g) − P(+ ∣ t, h)|",
@@ -180,6 +186,7 @@ fn words(statistic: Statistic) -> (&'static str, &'static str, &'static str) {
             "M·(w·S)²",
             "classes, or a target range and bins",
         ),
+        Statistic::InputDrift => ("10·M", "M·(w·S)²", "models that run"),
     }
 }
 
@@ -358,7 +365,7 @@ const METRICS: &str = "
 ## Metrics
 
 `c[t][a]` are views of truth t answered a, `N` their number; `e` errors as parts of the range R; `p` the \
-distribution of answers and `r` the reference that the release declares; `E` one less the score; `+` the \
+distribution of answers, or of inputs over ten bins of outlyingness, and `r` the reference that the release declares; `E` one less the score; `+` the \
 positive answer.
 
 | metric | from | formula | range | better |
@@ -366,6 +373,12 @@ positive answer.
 ";
 
 const INTERVALS: &str = "
+The outlyingness of an input is the mean of ∣2F − 1∣ over its features, F being the place of the feature's value in \
+the distribution that the release's reference file (`fieldmark reference`) gives: half of its bin's records and all \
+of those below, as a part of all. It is 0 in the middle of the author's data and near 1 where every feature lies at an \
+end of it; one minus it is the integrated depth of Cuevas and Fraiman (2009). Its bins are the deciles of the author's \
+own records.
+
 Wins have no metric of their own here: they are the input of the Bradley–Terry strengths.
 
 ## Intervals

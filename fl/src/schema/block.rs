@@ -11,6 +11,8 @@
 //! contributors do; proofs bound each entry by itself. Privacy is about an honest contributor's own
 //! records, so its sensitivity need not be proved to others; influence is bounded by the proofs.
 
+use fieldmark_protocol::release::INPUT_BINS_MAX;
+
 use super::choice::{ScoreKind, Statistic};
 use super::{CONFIDENCE_MAX, SchemaParams, pairs};
 
@@ -66,11 +68,13 @@ pub enum Part {
     GroupConfusion,
     /// Views by answer: by class, or by bin of the target's range.
     Drift,
+    /// Views by outlyingness of their inputs, in the bins of the release's reference.
+    InputDrift,
 }
 
 impl Part {
     /// Every part, in the order of the vector.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Confusion,
         Self::BinViews,
         Self::BinConfidence,
@@ -85,6 +89,7 @@ impl Part {
         Self::Histogram,
         Self::GroupConfusion,
         Self::Drift,
+        Self::InputDrift,
     ];
 
     /// The statistic it belongs to.
@@ -100,6 +105,7 @@ impl Part {
             Self::Histogram => Statistic::ScoreHistogram,
             Self::GroupConfusion => Statistic::GroupConfusion,
             Self::Drift => Statistic::Drift,
+            Self::InputDrift => Statistic::InputDrift,
         }
     }
 
@@ -132,7 +138,7 @@ impl Part {
             Self::Error | Self::Target | Self::SquaredTarget => 5,
             Self::SquaredError => 10,
             Self::Histogram | Self::GroupConfusion => 40,
-            Self::Drift => 15,
+            Self::Drift | Self::InputDrift => 15,
         }
     }
 
@@ -146,6 +152,7 @@ impl Part {
             Self::GroupConfusion => 4 * usize::from(extra.groups),
             Self::Drift if classes > 0 => classes,
             Self::Drift => bins,
+            Self::InputDrift => INPUT_BINS_MAX,
             _ => 1,
         }
     }

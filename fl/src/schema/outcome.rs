@@ -82,6 +82,9 @@ pub struct ViewOutcome {
     pub place: f64,
     /// What models are compared by on a view: higher is better.
     pub quality: f64,
+    /// The bin of the release's reference that the outlyingness of its input falls into; nothing where the release
+    /// came without one.
+    pub outlying: Option<u16>,
 }
 
 impl ViewOutcome {

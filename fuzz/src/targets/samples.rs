@@ -114,6 +114,7 @@ pub(super) fn releases() -> Vec<Vec<u8>> {
         summary: "Reads digits.".into(),
         parent: Some(RecordId::new([5; 32])),
         reference: Vec::new(),
+        input_reference: vec![5, 1],
     };
     vec![release.encode()]
 }

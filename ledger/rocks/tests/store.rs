@@ -274,6 +274,7 @@ fn version_1() -> Vec<Record> {
         summary: String::new(),
         parent: None,
         reference: Vec::new(),
+        input_reference: Vec::new(),
     };
     let prev = Some((0, first.id()));
     let second = Record::sign(

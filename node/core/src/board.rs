@@ -29,6 +29,7 @@ mod weights;
 pub use groups::{Groups, Range, Without, WithoutGroups};
 pub use in_use::InUse;
 pub use metrics::MetricCell;
+pub(crate) use metrics::context;
 pub use provenance::{CellOf, EntryOf, Noise, Provenance, provenance};
 pub use seats::Seat;
 pub use strengths::{Strength, Strengths};

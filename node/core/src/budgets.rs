@@ -19,6 +19,11 @@ use crate::io::{CommandError, Reply, SourceBudget};
 /// Key of the organisation's promise: names of sources start with a letter or digit.
 const ORGANISATION: &[u8] = b"\0organisation";
 
+/// ε of a source's budget where none is stated.
+pub const EPSILON_DEFAULT: f64 = 4.0;
+/// δ of a source's budget where none is stated.
+pub const DELTA_DEFAULT: f64 = 1e-6;
+
 /// How a new source's losses are added up.
 fn accounting(budget: &SourceBudget) -> Result<Accounting, CommandError> {
     let order = budget.order.map(Order::new).transpose();
@@ -30,13 +35,18 @@ fn accounting(budget: &SourceBudget) -> Result<Accounting, CommandError> {
 fn fresh(budget: &SourceBudget) -> Result<Filter, CommandError> {
     let invalid = |error: String| CommandError::new("invalid", error);
     let accounting = accounting(budget)?;
-    let epsilon = Epsilon::new(budget.epsilon).map_err(|e| invalid(e.to_string()))?;
-    let delta = Delta::new(budget.delta).map_err(|e| invalid(e.to_string()))?;
+    let (epsilon, delta) = (
+        budget.epsilon.unwrap_or(EPSILON_DEFAULT),
+        budget.delta.unwrap_or(DELTA_DEFAULT),
+    );
+    let epsilon = Epsilon::new(epsilon).map_err(|e| invalid(e.to_string()))?;
+    let delta = Delta::new(delta).map_err(|e| invalid(e.to_string()))?;
     let relation = Relation::AddOrRemoveOneRecord;
     Filter::with_accounting(relation, accounting, epsilon, delta).map_err(|error| match accounting {
         Accounting::Renyi(order) => invalid(format!(
             "order {order} leaves nothing of epsilon {} at delta {:e}: choose a higher order, or none",
-            budget.epsilon, budget.delta
+            epsilon.value(),
+            delta.value()
         )),
         _ => invalid(error.to_string()),
     })
@@ -57,6 +67,15 @@ pub(crate) fn of_source(
             let message = format!(
                 "the budget of source '{source}' is kept {}, which was fixed when it was made; leave --order away",
                 known.accounting()
+            );
+            return Ok(Err(CommandError::new("conflict", message)));
+        }
+        let (epsilon, delta) = (known.epsilon().value(), known.delta().value());
+        let differs = |stated: Option<f64>, has: f64| stated.is_some_and(|stated| stated != has);
+        if differs(budget.epsilon, epsilon) || differs(budget.delta, delta) {
+            let message = format!(
+                "source '{source}' has a budget already, epsilon {epsilon} at delta {delta:e}, and goes on with it; \
+                 leave --epsilon and --delta away"
             );
             return Ok(Err(CommandError::new("conflict", message)));
         }

@@ -270,10 +270,8 @@ pub enum Command {
     Enrol {
         /// The Task record of any window of the series.
         task: RecordId,
-        /// ε of the budget for what the release serves.
-        epsilon: f64,
-        /// δ of the same budget.
-        delta: f64,
+        /// The budget for what the release serves.
+        budget: SourceBudget,
     },
     /// The truth about a served prediction.
     Label {
@@ -354,15 +352,16 @@ impl CommandError {
     }
 }
 
-/// The promise of a new data source's budget. It is checked when the source is made.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// The promise of a data source's budget. It is fixed when the source is made; what is stated for a source that is
+/// known must be what it has.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct SourceBudget {
-    /// ε, above 0 and at most 100.
-    pub epsilon: f64,
-    /// δ, above 0 and below 1.
-    pub delta: f64,
+    /// ε, above 0 and at most 100; `None` for [`EPSILON_DEFAULT`](crate::budgets::EPSILON_DEFAULT).
+    pub epsilon: Option<f64>,
+    /// δ, above 0 and below 1; `None` for [`DELTA_DEFAULT`](crate::budgets::DELTA_DEFAULT).
+    pub delta: Option<f64>,
     /// The Rényi order that losses are added up at, above 1 and at most 10⁶; `None` for zCDP, which holds at
-    /// every order. It is fixed when the source is made.
+    /// every order.
     pub order: Option<f64>,
 }
 

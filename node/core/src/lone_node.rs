@@ -85,6 +85,7 @@ impl Node {
         let answer = Answer {
             input: json!({ "x": [[1.0, 2.0]] }),
             probabilities: probabilities.to_vec(),
+            outlying: None,
         };
         let served = self.command(Command::Serve {
             release: self.release,
@@ -156,6 +157,7 @@ fn release() -> Release {
         summary: String::new(),
         parent: None,
         reference: Default::default(),
+        input_reference: Default::default(),
     }
 }
 

@@ -18,9 +18,7 @@ use crate::context::{Context, Keys, Loopback, Policy, Purpose, Shared, Work};
 use crate::contributor::Contributor;
 use crate::feedback::Feedback;
 use crate::helper::Helper;
-use crate::io::{
-    Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId, SourceBudget, Verdict,
-};
+use crate::io::{Command, CommandId, InboundId, Input, JobId, Output, Reply, RequestId, Verdict};
 use crate::issues;
 use crate::leader::Leader;
 use crate::limits::Traffic;
@@ -298,15 +296,7 @@ impl Parts<'_> {
                 local,
             } => crate::served::label(ctx, request_id, label, local)?,
             Command::Forget { before_ms } => crate::served::forget(ctx, before_ms)?,
-            Command::Enrol { task, epsilon, delta } => {
-                let order = None;
-                let budget = SourceBudget {
-                    epsilon,
-                    delta,
-                    order,
-                };
-                self.feedback.enrol(ctx, task, &budget)?
-            }
+            Command::Enrol { task, budget } => self.feedback.enrol(ctx, task, &budget)?,
             Command::Trust(trust) => {
                 ctx.shared.policy.trust = trust;
                 self.subscriptions.look_again();

@@ -146,6 +146,7 @@ pub(crate) fn serve(ctx: &mut Context<'_>, release: RecordId, answers: Vec<Answe
             answer: label.clone(),
             probabilities: answer.probabilities,
             input,
+            outlying: answer.outlying,
             rate,
             counted: draw::counts(&secret, &request_id, rate),
             truth: None,

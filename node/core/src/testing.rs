@@ -90,6 +90,7 @@ pub(crate) fn release(version: &str) -> Release {
         summary: "Reads digits.".into(),
         parent: None,
         reference: vec![],
+        input_reference: vec![],
     }
 }
 
@@ -198,11 +199,11 @@ impl Field {
     }
 
     /// A challenge of one release and one slice that measures drift: of 100 answers `first` are the first
-    /// of two classes.
+    /// of two classes, and as many inputs lie in the first of two bins.
     pub(crate) fn drift(&mut self, name: &str, release: RecordId, first: usize) -> RecordId {
         let mut task = self.task(&[release], &["clean"]);
         task.statistics.extra = Extra {
-            collected: [Statistic::Drift].into(),
+            collected: [Statistic::Drift, Statistic::InputDrift].into(),
             classes: vec!["one".into(), "seven".into()],
             ..Extra::default()
         };
@@ -213,6 +214,7 @@ impl Field {
                 views: vec![vec![Some(ViewOutcome {
                     correct: answer == 0,
                     answer: Some(answer),
+                    outlying: Some(answer),
                     ..ViewOutcome::default()
                 })]],
                 ..Details::default()

@@ -129,6 +129,15 @@ impl View {
             Self::Text(text) => Some(text),
         }
     }
+
+    /// Bytes of its features or text.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Numbers(numbers) => size_of_val(numbers.as_slice()),
+            Self::Text(text) => text.len(),
+        }
+    }
 }
 
 /// One source record with all its views.

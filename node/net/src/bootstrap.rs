@@ -26,6 +26,8 @@ struct Address {
     addr: Multiaddr,
     state: State,
     pause: Duration,
+    /// Whether it was said that it cannot be reached.
+    told: bool,
 }
 
 /// The bootstrap addresses; as many as were configured.
@@ -40,6 +42,7 @@ impl Bootstrap {
             addr,
             state: State::Waiting(now),
             pause: BACKOFF_MIN,
+            told: false,
         };
         Self {
             addresses: addresses.into_iter().map(address).collect(),
@@ -73,7 +76,15 @@ impl Bootstrap {
     pub(crate) fn connected(&mut self, connection: ConnectionId) {
         if let Some(address) = self.by_connection(connection) {
             address.pause = BACKOFF_MIN;
+            address.told = false;
         }
+    }
+
+    /// Whether somebody is to be told that a dial of this address failed: it is one of these, and none was told since
+    /// it was last connected.
+    pub(crate) fn is_news(&mut self, addr: &Multiaddr) -> bool {
+        let address = self.addresses.iter_mut().find(|address| address.addr == *addr);
+        address.is_some_and(|address| !std::mem::replace(&mut address.told, true))
     }
 
     /// A dial failed or a connection was lost.
@@ -116,6 +127,18 @@ mod tests {
     fn one_address(now: Instant) -> (Bootstrap, Multiaddr) {
         let addr: Multiaddr = "/ip4/192.0.2.1/tcp/4600".parse().unwrap();
         (Bootstrap::new(vec![addr.clone()], now), addr)
+    }
+
+    #[test]
+    fn a_failure_is_told_once_until_the_address_was_connected() {
+        let now = Instant::now();
+        let (mut bootstrap, addr) = one_address(now);
+        let other: Multiaddr = "/ip4/127.0.0.1/udp/9/quic-v1".parse().unwrap();
+        assert!(bootstrap.is_news(&addr) && !bootstrap.is_news(&addr) && !bootstrap.is_news(&other));
+        let connection = ConnectionId::new_unchecked(1);
+        bootstrap.dialling(&addr, connection);
+        bootstrap.connected(connection);
+        assert!(bootstrap.is_news(&addr));
     }
 
     #[test]

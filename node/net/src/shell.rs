@@ -150,14 +150,22 @@ impl Shell {
             match self.swarm.dial(options) {
                 Ok(()) => self.bootstrap.dialling(&addr, connection),
                 Err(error) => {
-                    tracing::debug!(%addr, %error, "a bootstrap address was not dialled");
+                    self.tell_unreachable(&addr, &error);
                     let alone = self.is_alone();
                     self.bootstrap.postpone(&addr, now, alone);
+                    continue;
                 }
             }
             if self.dials.len() < DIALS_MAX {
                 self.dials.insert(connection, addr);
             }
+        }
+    }
+
+    /// Says once that a bootstrap address cannot be reached.
+    fn tell_unreachable(&mut self, addr: &Multiaddr, error: &dyn std::fmt::Display) {
+        if self.bootstrap.is_news(addr) {
+            tracing::warn!(%addr, %error, "a bootstrap address cannot be reached; it is tried again and again");
         }
     }
 
@@ -241,11 +249,12 @@ impl Shell {
         }
     }
 
-    fn dial_failed(&mut self, peer: Option<PeerId>, connection: ConnectionId, error: &impl ToString) {
+    fn dial_failed(&mut self, peer: Option<PeerId>, connection: ConnectionId, error: &dyn std::fmt::Display) {
         let alone = self.is_alone();
         self.bootstrap.lost(connection, Instant::now(), alone);
         // Dials that Kademlia makes on its own concern nobody.
         if let Some(addr) = self.dials.remove(&connection) {
+            self.tell_unreachable(&addr, error);
             let peer = peer.as_ref().and_then(node_key_of);
             self.emit(Event::DialFailed {
                 peer,

@@ -46,6 +46,8 @@ pub struct Package {
     card: String,
     /// Paths inside the package, sorted, `/` between parts.
     files: Vec<String>,
+    /// Weights of the inputs' bins in the reference file; none without one.
+    input_reference: Vec<u32>,
 }
 
 /// A package that was hashed and tried out.
@@ -63,8 +65,10 @@ impl Package {
     /// # Errors
     /// [`PackageError`] naming the file and what to do.
     pub fn read(folder: &Path) -> Result<Self, PackageError> {
-        let package = Self::read_without_reference(folder)?;
-        package.reference()?;
+        let mut package = Self::read_without_reference(folder)?;
+        let inputs = package.reference()?.and_then(|reference| reference.outlyingness);
+        package.input_reference = inputs.map_or_else(Vec::new, |inputs| inputs.weights());
+        package.release(package.unhashed())?;
         Ok(package)
     }
 
@@ -91,6 +95,7 @@ impl Package {
             manifest,
             card,
             files,
+            input_reference: Vec::new(),
         };
         package.release(package.unhashed())?;
         for file in &package.files {
@@ -197,7 +202,7 @@ impl Package {
 
     fn release(&self, artifacts: Vec<Artifact>) -> Result<Release, PackageError> {
         self.manifest
-            .release(&self.card, artifacts)
+            .release(&self.card, artifacts, self.input_reference.clone())
             .map_err(PackageError::manifest(&self.folder))
     }
 

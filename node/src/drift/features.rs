@@ -82,6 +82,16 @@ impl Features {
         self.list.iter().map(|feature| feature.name.clone()).collect()
     }
 
+    /// Whether a feature of this name is one of the inputs.
+    #[must_use]
+    pub fn is_input(&self, name: &str) -> bool {
+        let named = |feature: &&Feature| feature.name == name;
+        self.list
+            .iter()
+            .find(named)
+            .is_some_and(|feature| !feature.of_output)
+    }
+
     /// Those of these names, in their order; one that the tensors do not have stays without a value.
     #[must_use]
     pub fn selected(&self, names: &[String]) -> Self {
@@ -123,6 +133,23 @@ impl Features {
         let at = |row: usize| columns.iter().map(|column| column.get(row).copied()).collect();
         (0..rows).map(at).collect()
     }
+}
+
+/// Rows in parts that are looked at where each comes as one tensor: of at most `most` rows, and few enough bytes.
+pub fn parts<R>(rows: &[R], bytes: impl Fn(&R) -> usize, most: usize) -> Vec<&[R]> {
+    let (mut parts, mut left) = (Vec::new(), rows);
+    while !left.is_empty() {
+        let mut sum = 0usize;
+        let fits = left.iter().take(most).take_while(|row| {
+            // Texts have a length each.
+            sum = sum.saturating_add(bytes(row)).saturating_add(size_of::<u32>());
+            sum <= BYTES_MAX
+        });
+        let (part, rest) = left.split_at(fits.count().clamp(1, left.len()));
+        parts.push(part);
+        left = rest;
+    }
+    parts
 }
 
 /// One feature of each name, as a reference has them.
@@ -287,6 +314,20 @@ mod tests {
             shape: shape.into(),
             content: Content::Inline(bytes.into()),
         }
+    }
+
+    #[test]
+    fn parts_are_as_long_as_is_looked_at() {
+        let lengths = |rows: &[usize], most| -> Vec<usize> {
+            let parts = parts(rows, |bytes| *bytes, most);
+            assert_eq!(parts.concat(), rows);
+            parts.iter().map(|part| part.len()).collect()
+        };
+        assert_eq!(lengths(&[1; 7], 3), [3, 3, 1]);
+        let half = BYTES_MAX / 2 - size_of::<u32>();
+        assert_eq!(lengths(&[half, half, 1, half], 9), [2, 2]);
+        assert_eq!(lengths(&[1, usize::MAX, 1], 9), [1, 1, 1]);
+        assert!(lengths(&[], 9).is_empty());
     }
 
     #[test]

@@ -71,6 +71,10 @@ fn outcome(
         details.class = index(&truth.label);
         details.positive = extra.positive.map(|positive| details.class == Some(positive));
         let made = ViewOutcome::of_logits(&logits, details.class, extra.positive);
+        let made = made.map(|view| ViewOutcome {
+            outlying: kept.outlying,
+            ..view
+        });
         if let Some(first) = details.views.first_mut().and_then(|views| views.first_mut()) {
             *first = made;
         }

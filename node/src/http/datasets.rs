@@ -4,20 +4,14 @@ use std::path::PathBuf;
 
 use axum::Json;
 use axum::extract::State;
-use fieldmark_node_core::datasets;
-use fieldmark_node_core::io::SourceBudget;
-use fieldmark_node_core::io::{Command, Dataset, Reply};
+use fieldmark_node_core::io::{Command, Dataset, Reply, SourceBudget};
+use fieldmark_node_core::{budgets, datasets};
 use fieldmark_node_data::{ImageShape, Profile, ReadOptions};
 use serde::{Deserialize, Serialize};
 
 use super::extract::Body;
 use super::failure::Failure;
 use crate::handle::NodeHandle;
-
-/// Default ε of a new source's budget.
-const EPSILON: f64 = 4.0;
-/// Default δ of a new source's budget.
-const DELTA: f64 = 1e-6;
 
 /// Known datasets.
 #[derive(Debug, Serialize)]
@@ -58,6 +52,10 @@ pub(super) struct Added {
     dataset: Dataset,
     /// Whether the source was known before, so that its budget goes on.
     known_source: bool,
+    /// ε of the source's budget.
+    epsilon: f64,
+    /// δ of the source's budget.
+    delta: f64,
     /// What is in its columns, and what is worth knowing.
     profile: Profile,
 }
@@ -71,8 +69,8 @@ pub(super) async fn add(
         return Err(Failure::invalid("'path' must be an absolute path"));
     }
     let budget = SourceBudget {
-        epsilon: add.epsilon.unwrap_or(EPSILON),
-        delta: add.delta.unwrap_or(DELTA),
+        epsilon: add.epsilon,
+        delta: add.delta,
         order: add.order,
     };
     let secret = handle.home.dataset_secret;
@@ -120,10 +118,19 @@ pub(super) async fn add(
     };
     // The node may have found that the content belongs to another source it knows.
     let name = dataset.name.clone();
-    let stored = super::read(&handle, move |store| Ok(datasets::dataset(store, &name)?)).await?;
+    let (dataset, filter) = super::read(&handle, move |store| {
+        let dataset = datasets::dataset(store, &name)?.unwrap_or(dataset);
+        let filter = budgets::filter(store, &dataset.source)?;
+        Ok((dataset, filter))
+    })
+    .await?;
+    let filter =
+        filter.ok_or_else(|| Failure::internal(format!("source '{}' has no budget", dataset.source)))?;
     Ok(Json(Added {
-        dataset: stored.unwrap_or(dataset),
+        dataset,
         known_source,
+        epsilon: filter.epsilon().value(),
+        delta: filter.delta().value(),
         profile,
     }))
 }

@@ -45,9 +45,10 @@ pub(super) async fn infer(
         Ok((id, view, tensors))
     })
     .await?;
-    let outputs = handle.infer(id, tensors.clone()).await?;
-    let request_ids = super::served::keep(&handle, (id, &view.release), &tensors, &outputs).await?;
-    let outputs: Vec<Value> = outputs
+    let inferred = handle.infer(id, tensors.clone()).await?;
+    let request_ids = super::served::keep(&handle, (id, &view.release), &tensors, &inferred).await?;
+    let outputs: Vec<Value> = inferred
+        .outputs
         .iter()
         .map(values::to_protocol)
         .collect::<Result<_, _>>()?;

@@ -22,6 +22,7 @@ use super::extract::{Body, Query};
 use super::failure::Failure;
 use crate::drift;
 use crate::handle::NodeHandle;
+use crate::runners::Inferred;
 
 /// Predictions of one answer, when none is asked for.
 const LIMIT: usize = 50;
@@ -33,9 +34,9 @@ pub(super) async fn keep(
     handle: &NodeHandle,
     (id, release): (RecordId, &Release),
     inputs: &[Tensor],
-    outputs: &[Tensor],
+    inferred: &Inferred,
 ) -> Result<Vec<ServedId>, Failure> {
-    let answers = answers(release, inputs, outputs).unwrap_or_default();
+    let answers = answers(release, inputs, inferred).unwrap_or_default();
     if answers.is_empty() {
         return Ok(Vec::new());
     }
@@ -47,9 +48,9 @@ pub(super) async fn keep(
 }
 
 /// One answer for each row; `None` when the model gave no probability for each of its labels.
-fn answers(release: &Release, inputs: &[Tensor], outputs: &[Tensor]) -> Option<Vec<Answer>> {
+fn answers(release: &Release, inputs: &[Tensor], inferred: &Inferred) -> Option<Vec<Answer>> {
     let classes = release.labels.len();
-    let scores = tensor_values_f32(outputs.first()?).ok()?;
+    let scores = tensor_values_f32(inferred.outputs.first()?).ok()?;
     if classes == 0 || scores.is_empty() || scores.len() % classes != 0 {
         return None;
     }
@@ -58,6 +59,7 @@ fn answers(release: &Release, inputs: &[Tensor], outputs: &[Tensor]) -> Option<V
     let answer = |(row, probabilities)| Answer {
         input: input_of(inputs, row, rows),
         probabilities,
+        outlying: inferred.bins.get(row).copied().flatten(),
     };
     Some(probabilities.into_iter().enumerate().map(answer).collect())
 }

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use fieldmark_node_core::contributor;
 use fieldmark_node_core::feedback::{self, Enrolment};
-use fieldmark_node_core::io::Command;
+use fieldmark_node_core::io::{Command, SourceBudget};
 use fieldmark_node_core::served;
 use fieldmark_protocol::RecordId;
 use fieldmark_protocol::machine::{Read, StoreError};
@@ -20,8 +20,8 @@ use crate::handle::NodeHandle;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Enrol {
-    epsilon: f64,
-    delta: f64,
+    epsilon: Option<f64>,
+    delta: Option<f64>,
 }
 
 /// `POST challenges/{ref}/enrol`
@@ -35,7 +35,12 @@ pub(super) async fn enrol(
         Ok(challenges::find(store, &reference)?.task.id)
     })
     .await?;
-    let command = Command::Enrol { task, epsilon, delta };
+    let budget = SourceBudget {
+        epsilon,
+        delta,
+        order: None,
+    };
+    let command = Command::Enrol { task, budget };
     handle.command(command).await?;
     Ok(Json(json!({ "enrolled": task })))
 }

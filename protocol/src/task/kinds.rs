@@ -104,11 +104,13 @@ pub enum Statistic {
     GroupConfusion,
     /// Views by answer, to be held against the release's reference distribution.
     Drift,
+    /// Views by outlyingness of their inputs, to be held against the release's reference file.
+    InputDrift,
 }
 
 impl Statistic {
     /// Every statistic, in the order of their numbers, which start at 1.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Confusion,
         Self::CalibrationBins,
         Self::Brier,
@@ -118,6 +120,7 @@ impl Statistic {
         Self::Wins,
         Self::GroupConfusion,
         Self::Drift,
+        Self::InputDrift,
     ];
 
     /// Its name in a challenge specification.
@@ -133,6 +136,7 @@ impl Statistic {
             Self::Wins => "wins",
             Self::GroupConfusion => "group-confusion",
             Self::Drift => "drift",
+            Self::InputDrift => "input-drift",
         }
     }
 

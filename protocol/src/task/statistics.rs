@@ -235,6 +235,11 @@ impl Extra {
                     "drift",
                     "classes, or a target range and bins",
                 )?,
+                Statistic::InputDrift => need(
+                    self.score != ScoreKind::Preference,
+                    "drift of inputs",
+                    "models that run: a preference tells nothing of what was asked",
+                )?,
                 Statistic::Wins => {}
             }
         }

@@ -81,6 +81,7 @@ fn place(part: Part, details: &Details, view: &ViewOutcome, cells: usize) -> Opt
             Some(answer) => (usize::from(answer), 1),
             None => (bin_of(view.place, cells), 1),
         },
+        Part::InputDrift => (usize::from(view.outlying?), 1),
         _ => return None,
     })
 }

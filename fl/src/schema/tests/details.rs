@@ -42,6 +42,7 @@ fn extremes() -> Vec<ViewOutcome> {
             error: if right { 1.0 } else { -1.0 },
             place: end,
             quality: f64::from(code),
+            outlying: Some(if sure { 9 } else { 0 }),
         });
     }
     views

@@ -64,34 +64,33 @@ pub(super) fn of_models(inputs: &BoardInputs, schema: &Schema, sum: &[i128]) -> 
     (0..schema.params().models).map(cells).collect()
 }
 
-fn context(inputs: &BoardInputs) -> Context {
+/// What the metrics of a board need to know besides its sum.
+pub(crate) fn context(inputs: &BoardInputs) -> Context {
     let task = &inputs.task.task;
     let clean = &inputs.challenge.challenge.clean_slice;
     let clean = task.statistics.slices.iter().position(|slice| slice == clean);
-    let reference = |id: &RecordId| {
-        let view = inputs.releases.iter().find(|view| view.id == *id);
-        view.map(|view| reference(&view.release, &task.statistics.extra.classes))
+    let statistics = &task.statistics;
+    let each = |of: &dyn Fn(&ReleaseManifest) -> Vec<f64>| {
+        let release = |id: &RecordId| inputs.releases.iter().find(|view| view.id == *id);
+        let one = |id: &RecordId| release(id).map(|view| of(&view.release)).unwrap_or_default();
+        statistics.releases.iter().map(one).collect()
     };
     Context {
         clean_slice: clean.and_then(|at| u16::try_from(at).ok()),
-        target_range: task.statistics.extra.target_range.map(|range| range.ends()),
-        references: task
-            .statistics
-            .releases
-            .iter()
-            .map(|id| reference(id).unwrap_or_default())
-            .collect(),
+        target_range: statistics.extra.target_range.map(|range| range.ends()),
+        references: each(&|release| reference(release, &statistics.extra.classes)),
+        input_references: each(&|release| weights(&release.input_reference)),
     }
+}
+
+fn weights(of: &[u32]) -> Vec<f64> {
+    of.iter().map(|weight| f64::from(*weight)).collect()
 }
 
 /// A release's reference distribution in the order of the task's classes, or bin by bin.
 fn reference(release: &ReleaseManifest, classes: &[String]) -> Vec<f64> {
     if classes.is_empty() {
-        return release
-            .reference
-            .iter()
-            .map(|weight| f64::from(*weight))
-            .collect();
+        return weights(&release.reference);
     }
     let weight = |class: &String| {
         let at = release.labels.iter().position(|label| label == class)?;
@@ -151,6 +150,7 @@ mod tests {
             summary: String::new(),
             parent: None,
             reference: reference.to_vec(),
+            input_reference: Vec::new(),
         }
     }
 

@@ -20,7 +20,7 @@ fn add_now(
     source: &str,
     records: std::ops::Range<u32>,
 ) -> Result<String, CommandError> {
-    add_at_order(store, name, source, records, None)
+    add_with(store, name, source, records, SourceBudget::default())
 }
 
 fn add_at_order(
@@ -29,6 +29,20 @@ fn add_at_order(
     source: &str,
     records: std::ops::Range<u32>,
     order: Option<f64>,
+) -> Result<String, CommandError> {
+    let budget = SourceBudget {
+        order,
+        ..SourceBudget::default()
+    };
+    add_with(store, name, source, records, budget)
+}
+
+fn add_with(
+    store: &mut MemoryStore,
+    name: &str,
+    source: &str,
+    records: std::ops::Range<u32>,
+    budget: SourceBudget,
 ) -> Result<String, CommandError> {
     let (hpke, hpke_public) = seal::keypair(&[1; 32]);
     let keys = Keys {
@@ -49,11 +63,6 @@ fn add_at_order(
         ..Dataset::default()
     };
     let mut ctx = Context::new(1, store, &mut shared);
-    let budget = SourceBudget {
-        epsilon: 4.0,
-        delta: 1e-6,
-        order,
-    };
     let result = add(&mut ctx, &dataset, &sketch, &budget).unwrap();
     drop(ctx);
     for output in shared.outputs {
@@ -78,6 +87,27 @@ fn copies_go_on_with_the_budget_of_what_they_copy() {
     assert_eq!(add_now(&mut store, "new", "lab", 1_440..2_000).unwrap(), "lab");
     assert_eq!(spending::budgets(&store).unwrap().len(), 2);
     assert_eq!(datasets(&store).unwrap().len(), 5);
+}
+
+#[test]
+fn another_budget_for_a_known_source_is_refused() {
+    let mut store = MemoryStore::default();
+    let stated = |epsilon, delta| SourceBudget {
+        epsilon,
+        delta,
+        order: None,
+    };
+    let mut add = |name, budget| add_with(&mut store, name, "ward", 0..1_000, budget);
+    add("july", stated(Some(2.5), None)).unwrap();
+    add("july", stated(Some(2.5), Some(1e-6))).unwrap();
+    add("july", stated(None, None)).unwrap();
+    for other in [stated(Some(4.0), None), stated(None, Some(1e-5))] {
+        let error = add("copy", other).unwrap_err();
+        assert!(
+            error.code == "conflict" && error.message.contains("'ward'") && error.message.contains("2.5"),
+            "{error}"
+        );
+    }
 }
 
 #[test]

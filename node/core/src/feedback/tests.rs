@@ -8,7 +8,7 @@ use fieldmark_protocol::trust::TrustPolicy;
 
 use super::*;
 use crate::compute::{Job, JobResult};
-use crate::io::{Command, Input, Output};
+use crate::io::{Command, Input, Output, SourceBudget};
 use crate::lone_node::{Node, committee};
 use crate::params;
 
@@ -79,8 +79,11 @@ fn enrolled() -> Node {
     node.options.policy.epsilon_max = 10.0;
     node = node.restart();
     let task = tasks::tasks(node.store()).unwrap()[0].id;
-    let (epsilon, delta) = (8.0, 1e-6);
-    node.command(Command::Enrol { task, epsilon, delta }).unwrap();
+    let budget = SourceBudget {
+        epsilon: Some(8.0),
+        ..SourceBudget::default()
+    };
+    node.command(Command::Enrol { task, budget }).unwrap();
     node
 }
 
@@ -182,17 +185,13 @@ fn only_feedback_windows_are_enrolled_in() {
     task.recurrence = None;
     node.command(Command::CreateChallenge { task, challenge })
         .unwrap();
-    let (epsilon, delta) = (4.0, 1e-6);
+    let budget = SourceBudget::default();
     let task = tasks::tasks(node.store()).unwrap()[0].id;
-    let error = node.command(Command::Enrol { task, epsilon, delta }).unwrap_err();
+    let error = node.command(Command::Enrol { task, budget }).unwrap_err();
     assert_eq!(error.code, "invalid");
     let task = RecordId::new([3; 32]);
-    assert_eq!(
-        node.command(Command::Enrol { task, epsilon, delta })
-            .unwrap_err()
-            .code,
-        "not-found"
-    );
+    let error = node.command(Command::Enrol { task, budget }).unwrap_err();
+    assert_eq!(error.code, "not-found");
 }
 
 /// What the sources have spent, and how many charges stand.

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use fieldmark_fl::interval::{Micro, Release as Aggregate};
-use fieldmark_fl::metrics::{self, Context, Metric};
+use fieldmark_fl::metrics::{self, Metric};
 use fieldmark_fl::rank;
 use fieldmark_fl::regression::{self, Drop, Standing};
 use fieldmark_fl::schema::Schema;
@@ -17,6 +17,7 @@ use fieldmark_protocol::machine::{Read, StoreError};
 use fieldmark_protocol::trust::TrustPolicy;
 
 use super::{News, NewsKind, news_id, published};
+use crate::board::context;
 use crate::params::{noises, schema_params};
 use crate::reveal;
 
@@ -24,7 +25,7 @@ use crate::reveal;
 /// about a millisecond.
 pub const CHALLENGES_READ_MAX: usize = 64;
 
-/// Population stability index from which on answers are said to have drifted: the lower end of the usual
+/// Population stability index from which on answers or inputs are said to have drifted: the lower end of the usual
 /// band of a moderate shift (0.1 to 0.25).
 pub const DRIFT_PSI: f64 = 0.1;
 
@@ -76,7 +77,7 @@ pub(super) fn results(
     }
     let trusted: Vec<&Measured> = boards.iter().filter(|board| board.trusted).collect();
     for board in &trusted {
-        found.extend(releases.iter().filter_map(|release| drift(model, release, board)));
+        found.extend(releases.iter().flat_map(|release| drift(model, release, board)));
     }
     for release in releases {
         let Some(before) = before(releases, release) else {
@@ -179,67 +180,57 @@ fn aggregate(model: &Model, release: &ReleaseView, board: &Measured) -> News {
     }
 }
 
-/// The drift of a release's answers from its reference, where the board measures it and the whole interval
-/// of the population stability index lies above [`DRIFT_PSI`].
-fn drift(model: &Model, release: &ReleaseView, board: &Measured) -> Option<News> {
-    let at = board.place(&release.id)?;
-    let reference = |id: &RecordId| {
-        let held = board.inputs.releases.iter().find(|held| held.id == *id);
-        held.map_or_else(Vec::new, |held| {
-            held.release
-                .reference
-                .iter()
-                .map(|weight| f64::from(*weight))
-                .collect()
+/// The drift of a release's answers and of its inputs from its references, where the board measures it and the whole
+/// interval of the population stability index lies above [`DRIFT_PSI`].
+fn drift(model: &Model, release: &ReleaseView, board: &Measured) -> Vec<News> {
+    let Some(at) = board.place(&release.id) else {
+        return Vec::new();
+    };
+    let context = context(&board.inputs);
+    let found = metrics::metrics(&board.aggregate, at, &context);
+    let slices = board.inputs.task.task.statistics.slices.len();
+    // Inputs of the other slices are meant to be unlike the author's.
+    let expected = |measured: &metrics::Measured| match measured.slice {
+        Some(_) => measured.slice == context.clean_slice,
+        None => slices == 1,
+    };
+    let shifted = |of: Metric| {
+        let of_slice = |measured: &metrics::Measured| {
+            let asked = measured.metric == of && (of == Metric::Psi || expected(measured));
+            let interval = measured.value.full().filter(|_| asked)?;
+            let value = measured.value.value()?;
+            let what = measured.slice.map_or("all slices", |slice| board.slice(slice));
+            (interval.low.to_f64() > DRIFT_PSI).then(|| line(what, value, interval.low, interval.high))
+        };
+        found.iter().filter_map(of_slice).collect::<Vec<String>>()
+    };
+    let challenge = board.inputs.challenge.id;
+    let news = |(of, what): (Metric, &str)| {
+        let parts = shifted(of);
+        let shown: [&[u8]; 2] = [challenge.as_bytes(), release.id.as_bytes()];
+        // Answers came first, and keep the ids they had.
+        let own = (of != Metric::Psi).then_some(what.as_bytes());
+        let told: Vec<&[u8]> = shown.into_iter().chain(own).collect();
+        (!parts.is_empty()).then(|| News {
+            id: news_id(NewsKind::Drift, model, &told),
+            kind: NewsKind::Drift,
+            at_ms: board.at_ms,
+            title: format!(
+                "the {what} of {} have drifted in {}",
+                release.label(),
+                board.name()
+            ),
+            detail: format!(
+                "population stability index {} (95% each by itself, above {DRIFT_PSI})",
+                parts.join("; ")
+            ),
+            path: format!("/challenges/{challenge}"),
+            records: board.shares(),
+            ..published(model, release)
         })
     };
-    let context = Context {
-        references: board
-            .inputs
-            .task
-            .task
-            .statistics
-            .releases
-            .iter()
-            .map(reference)
-            .collect(),
-        ..Context::default()
-    };
-    let shifted = |measured: &metrics::Measured| {
-        let interval = measured.value.full().filter(|_| measured.metric == Metric::Psi)?;
-        let value = measured.value.value()?;
-        let what = measured.slice.map_or("all slices", |slice| board.slice(slice));
-        (interval.low.to_f64() > DRIFT_PSI).then(|| line(what, value, interval.low, interval.high))
-    };
-    let parts: Vec<String> = metrics::metrics(&board.aggregate, at, &context)
-        .iter()
-        .filter_map(shifted)
-        .collect();
-    if parts.is_empty() {
-        return None;
-    }
-    let challenge = board.inputs.challenge.id;
-    Some(News {
-        id: news_id(
-            NewsKind::Drift,
-            model,
-            &[challenge.as_bytes(), release.id.as_bytes()],
-        ),
-        kind: NewsKind::Drift,
-        at_ms: board.at_ms,
-        title: format!(
-            "the answers of {} have drifted in {}",
-            release.label(),
-            board.name()
-        ),
-        detail: format!(
-            "population stability index {} (95% each by itself, above {DRIFT_PSI})",
-            parts.join("; ")
-        ),
-        path: format!("/challenges/{challenge}"),
-        records: board.shares(),
-        ..published(model, release)
-    })
+    let all = [(Metric::Psi, "answers"), (Metric::InputPsi, "inputs")];
+    all.into_iter().filter_map(news).collect()
 }
 
 /// Regressions of a release: on each board where both stand, or else between the latest board of each.

@@ -198,6 +198,27 @@ fn a_committee_that_the_reader_does_not_accept_raises_no_alarm() {
 }
 
 #[test]
+fn inputs_that_moved_away_from_the_author_s_data_are_drift() {
+    let mut field = Field::new();
+    let declared = |version: &str| fieldmark_protocol::release::Release {
+        input_reference: vec![500, 500],
+        ..release(version)
+    };
+    let payload = declared("1.0.0").encode();
+    let steady = field.ada.say(&mut field.store, Kind::Release, payload);
+    let payload = declared("2.0.0").encode();
+    let shifted = field.ada.say(&mut field.store, Kind::Release, payload);
+    field.drift("wards", steady, 52);
+    field.drift("tills", shifted, 90);
+    let news = told(&field);
+    let titles: Vec<&str> = of_kind(&news, NewsKind::Drift)
+        .iter()
+        .map(|item| item.title.as_str())
+        .collect();
+    assert_eq!(titles, ["the inputs of digits@2.0.0 have drifted in tills"]);
+}
+
+#[test]
 fn answers_that_moved_away_from_the_declared_reference_are_drift_and_others_are_not() {
     let mut field = Field::new();
     let declared = |version: &str| fieldmark_protocol::release::Release {

@@ -31,6 +31,8 @@ pub struct Answer {
     pub input: serde_json::Value,
     /// Probability of each label of the release, in its order.
     pub probabilities: Vec<f32>,
+    /// The bin of the release's reference that the outlyingness of the input falls into, where there is one.
+    pub outlying: Option<u16>,
 }
 
 /// The truth about a prediction.
@@ -59,6 +61,9 @@ pub struct Prediction {
     pub probabilities: Vec<f32>,
     /// What was asked; absent once pruned or where it was too large.
     pub input: Option<serde_json::Value>,
+    /// The bin of the release's reference that the outlyingness of the input fell into, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outlying: Option<u16>,
     /// The rate declared when it was served.
     pub rate: Rate,
     /// Whether it counts for the field score.

@@ -79,6 +79,7 @@ fn what_is_kept_is_bounded_and_can_be_off() {
     let answer = Answer {
         input: json!(1),
         probabilities: vec![0.9, 0.1],
+        outlying: None,
     };
     let served = off.command(Command::Serve {
         release: off.release,
@@ -100,6 +101,7 @@ fn bad_feedback_is_refused_by_name() {
         let answer = Answer {
             input: json!(null),
             probabilities,
+            outlying: None,
         };
         let release = node.release;
         let refused = node.command(Command::Serve {

@@ -171,6 +171,7 @@ fn release() -> Release {
         summary: "A small network trained with the corruptions it will meet.".into(),
         parent: Some(id("1.0")),
         reference: Vec::new(),
+        input_reference: Vec::new(),
     }
 }
 

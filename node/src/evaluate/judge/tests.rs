@@ -22,6 +22,7 @@ fn release(name: &str, labels: &[&str]) -> Release {
         summary: String::new(),
         parent: None,
         reference: Vec::new(),
+        input_reference: Vec::new(),
     }
 }
 
