@@ -14,6 +14,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use fieldmark_node_data::Range;
 
+use crate::text;
+
 mod feedback;
 pub(crate) mod privacy;
 
@@ -361,10 +363,10 @@ pub(crate) enum BudgetAction {
 #[derive(Debug, Args)]
 pub(crate) struct BudgetLimit {
     /// ε that all that is ever released keeps
-    #[arg(long)]
+    #[arg(long, value_parser = text::finite)]
     pub(crate) epsilon: f64,
     /// δ of the same promise
-    #[arg(long)]
+    #[arg(long, value_parser = text::finite)]
     pub(crate) delta: f64,
     /// Allow a limit above the one before, which gives that promise up
     #[arg(long)]

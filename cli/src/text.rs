@@ -5,6 +5,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::Value;
 
+/// A number from a flag, as JSON can hold it: it has no NaN and no infinity.
+pub(crate) fn finite(text: &str) -> Result<f64, String> {
+    let number = text.parse::<f64>().ok().filter(|number| number.is_finite());
+    number.ok_or_else(|| "a finite number is needed, such as 4 or 1e-6".to_owned())
+}
+
 /// A table with a header; columns are as wide as their longest cell. Numbers belong to the right.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let clean: Vec<Vec<String>> = rows

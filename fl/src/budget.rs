@@ -64,7 +64,8 @@ pub enum BudgetError {
     NoBudget,
     /// The charge does not fit into what remains.
     #[error(
-        "the charge needs ρ = {:.6}, {:.6} of {:.6} remains",
+        "the charge needs {:.1}% of the budget, {:.1}% remains (ρ = {:.6} and {:.6} of {:.6})",
+        100.0 * needed.value() / limit.value(), 100.0 * remaining.value() / limit.value(),
         needed.value(), remaining.value(), limit.value()
     )]
     Exhausted {

@@ -102,6 +102,15 @@ pub struct Sample {
     pub file: String,
 }
 
+/// How many of its author's records a reference file counts, as weights.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Counted {
+    /// By answer, in the order of the labels; they stand in for a manifest's `reference` where it has none.
+    pub answers: Vec<u32>,
+    /// By bin of their inputs' outlyingness.
+    pub inputs: Vec<u32>,
+}
+
 /// `[drift]` of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -125,8 +134,7 @@ impl Manifest {
         Ok(manifest)
     }
 
-    /// The release that this manifest, the card, the hashed files and the weights of its inputs' bins, as the reference
-    /// file has them, make.
+    /// The release that this manifest, the card, the hashed files and what its reference file counts make.
     ///
     /// # Errors
     /// [`ManifestError`] naming the field.
@@ -134,7 +142,7 @@ impl Manifest {
         &self,
         card: &str,
         mut artifacts: Vec<Artifact>,
-        input_reference: Vec<u32>,
+        counted: Counted,
     ) -> Result<Release, ManifestError> {
         let card = Card::parse(card)?;
         artifacts.sort_by(|a, b| a.path.cmp(&b.path));
@@ -162,8 +170,11 @@ impl Manifest {
             task: card.task,
             summary: card.summary,
             parent: self.model.parent,
-            reference: self.model.reference.clone(),
-            input_reference,
+            reference: match self.model.reference.as_slice() {
+                [] => counted.answers,
+                declared => declared.to_vec(),
+            },
+            input_reference: counted.inputs,
         };
         release.check()?;
         Ok(release)
@@ -227,18 +238,45 @@ shape = [-1, 10]
     #[test]
     fn a_manifest_and_a_card_make_a_release() {
         let card = "---\nlicense: mit\ntags: [digits]\npipeline_tag: image-classification\n---\n# Digits\n\nReads digits.\n";
+        let counted = Counted {
+            answers: vec![1; 2],
+            inputs: vec![2, 1],
+        };
         let release = Manifest::parse(TEXT)
             .unwrap()
             .release(
                 card,
                 vec![artifact("model.pt"), artifact("README.md")],
-                vec![2, 1],
+                counted.clone(),
             )
             .unwrap();
         assert_eq!(release.license, "mit");
         assert_eq!(release.summary, "Reads digits.");
-        assert_eq!(release.input_reference, [2, 1]);
+        assert_eq!(
+            (release.reference, release.input_reference),
+            (vec![1, 1], vec![2, 1])
+        );
         assert_eq!(release.artifacts[0].path, "README.md");
+    }
+
+    #[test]
+    fn a_declared_reference_stands_before_a_counted_one() {
+        let counted = |answers: &[u32]| Counted {
+            answers: answers.to_vec(),
+            inputs: Vec::new(),
+        };
+        let card = "---\nlicense: mit\n---\n";
+        let manifest = Manifest::parse(&TEXT.replace("[model]", "[model]\nreference = [7, 3]")).unwrap();
+        let release = manifest.release(card, vec![artifact("model.pt")], counted(&[1, 1, 1]));
+        assert_eq!(release.unwrap().reference, [7, 3]);
+        let mut labelled = Manifest::parse(TEXT).unwrap();
+        labelled.model.labels = vec!["a".into(), "b".into()];
+        let of = |answers: &[u32]| labelled.release(card, vec![artifact("model.pt")], counted(answers));
+        assert_eq!(of(&[1, 4]).unwrap().reference, [1, 4]);
+        assert!(matches!(
+            of(&[1, 4, 2]),
+            Err(ManifestError::Release(ReleaseError::Count { .. }))
+        ));
     }
 
     #[test]
@@ -284,7 +322,7 @@ shape = [-1, 10]
         let error = Manifest::parse(TEXT).unwrap().release(
             "---\nlicense: mit\n---\n",
             vec![artifact("a.pt")],
-            Vec::new(),
+            Counted::default(),
         );
         assert_eq!(
             error,

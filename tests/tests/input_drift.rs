@@ -40,11 +40,15 @@ fn inputs_that_drifted_are_told_by_a_private_statistic() -> Result<()> {
     add_datasets(&people, folder.path(), &digits)?;
     pose_and_join(&people, folder.path())?;
     let board: Value = serde_json::from_str(&people.board(CHALLENGE, LIMIT, || Ok(()))?)?;
-    let (clean, dark) = (lowest(&board, "clean")?, lowest(&board, "low-light")?);
+    let inputs = |slice| lowest(&board, "input-psi", slice);
+    let (clean, dark) = (inputs("clean")?, inputs("low-light")?);
     ensure!(
         clean < 0.1 && dark > 0.1,
         "clean {clean}, low-light {dark}: {board}"
     );
+    // What the author's answers were, the same file says.
+    let answers = lowest(&board, "psi", "clean")?;
+    ensure!(answers < 0.1, "answers {answers}: {board}");
     nodes.stop()
 }
 
@@ -112,8 +116,11 @@ fn pose_and_join(people: &People, folder: &Path) -> Result<()> {
         reports_expected: 2,
         replicate_groups: 1,
     };
-    let collected = "statistics = [\"input-drift\"]\nby_slice = true\n\n[[slice]]";
-    let text = spec.to_toml().replacen("\n[[slice]]", collected, 1);
+    let classes: Vec<String> = (0..10).map(|digit| digit.to_string()).collect();
+    let collected = format!(
+        "statistics = [\"drift\", \"input-drift\"]\nclasses = {classes:?}\nby_slice = true\n\n[[slice]]"
+    );
+    let text = spec.to_toml().replacen("\n[[slice]]", &collected, 1);
     let path = folder.join("challenge.toml");
     fs::write(&path, text)?;
     let (leader, path) = (people.named(LEADER)?, path.to_string_lossy());
@@ -126,13 +133,13 @@ fn pose_and_join(people: &People, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The lower end of the interval of the inputs' population stability index on a slice.
-fn lowest(board: &Value, slice: &str) -> Result<f64> {
+/// The lower end of the interval of a population stability index on a slice.
+fn lowest(board: &Value, metric: &str, slice: &str) -> Result<f64> {
     let metrics = board.pointer("/models/0/metrics").and_then(Value::as_array);
     let found = metrics
         .into_iter()
         .flatten()
-        .find(|cell| cell["metric"] == "input-psi" && cell["slice"] == slice);
+        .find(|cell| cell["metric"] == metric && cell["slice"] == slice);
     let low = found.and_then(|cell| cell.get("lo")?.as_f64());
-    low.with_context(|| format!("no drift of inputs on '{slice}' in {board}"))
+    low.with_context(|| format!("no {metric} on '{slice}' in {board}"))
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use crate::text;
+
 #[derive(Debug, Args)]
 pub(crate) struct Dataset {
     #[command(subcommand)]
@@ -76,13 +78,13 @@ pub(crate) struct DatasetAdd {
     #[arg(long)]
     pub(crate) source: Option<String>,
     /// ε of a new source's budget [default: 4]
-    #[arg(long)]
+    #[arg(long, value_parser = text::finite)]
     pub(crate) epsilon: Option<f64>,
     /// δ of a new source's budget [default: 0.000001]
-    #[arg(long)]
+    #[arg(long, value_parser = text::finite)]
     pub(crate) delta: Option<f64>,
     /// Rényi order that a new source's budget is kept at, for ever [default: zCDP, every order at once]
-    #[arg(long, value_name = "ALPHA")]
+    #[arg(long, value_name = "ALPHA", value_parser = text::finite)]
     pub(crate) order: Option<f64>,
     #[command(flatten)]
     pub(crate) reading: Reading,

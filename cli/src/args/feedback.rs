@@ -2,6 +2,8 @@
 
 use clap::{Args, Subcommand};
 
+use crate::text;
+
 #[derive(Debug, Args)]
 pub(crate) struct Label {
     /// Only predictions of this release, with --list
@@ -59,10 +61,10 @@ pub(crate) struct JoinWindows {
     #[arg(value_name = "REF")]
     pub(crate) reference: String,
     /// ε of the budget for all that the model serves [default: 4]
-    #[arg(long)]
+    #[arg(long, value_parser = text::finite)]
     pub(crate) epsilon: Option<f64>,
     /// δ of the same budget [default: 0.000001]
-    #[arg(long)]
+    #[arg(long, value_parser = text::finite)]
     pub(crate) delta: Option<f64>,
 }
 

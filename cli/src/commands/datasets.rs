@@ -48,7 +48,12 @@ fn add(global: &Global, args: &DatasetAdd, out: &Output) -> anyhow::Result<()> {
         let number = |name: &str| added.get(name).and_then(Value::as_f64).unwrap_or(f64::NAN);
         let promise = format!("ε = {} at δ = {:e}", number("epsilon"), number("delta"));
         let budget = if added.get("known_source") == Some(&Value::Bool(true)) {
-            format!("the budget of source '{source}', {promise}, goes on")
+            let shared = if args.source.as_ref().unwrap_or(&args.name) == &source {
+                ""
+            } else {
+                "it shares records with what is known, so "
+            };
+            format!("{shared}the budget of source '{source}', {promise}, goes on")
         } else {
             let accounting = args.order.map(|order| format!(", kept at Rényi order {order}"));
             let accounting = accounting.unwrap_or_default();

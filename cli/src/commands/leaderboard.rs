@@ -163,30 +163,40 @@ fn wait(
     }
 }
 
-/// Metrics of all slices and classes together, by model; nothing where there are scores alone.
+/// Metrics of all slices and classes together, by model, and drift of inputs also where nothing was done to them;
+/// nothing where there are scores alone.
 fn metrics_text(board: &Value) -> Option<String> {
     let models = text::list(board, "models");
     let overall = |model: &Value| -> Vec<Value> {
         let cells = text::list(model, "metrics").iter();
-        let all = cells.filter(|c| c["slice"].is_null() && c["class"].is_null());
+        let undisturbed =
+            |c: &Value| text::string(c, "metric").starts_with("input-") && c["slice"] == board["clean_slice"];
+        let all = cells.filter(|c| (c["slice"].is_null() || undisturbed(c)) && c["class"].is_null());
         all.cloned().collect()
+    };
+    let named = |cell: &Value| {
+        let (label, slice) = (text::string(cell, "label"), text::string(cell, "slice"));
+        format!("{label} {slice}").trim_end().to_owned()
     };
     let mut names: Vec<String> = Vec::new();
     for cell in models.iter().flat_map(overall) {
-        let label = text::string(&cell, "label");
-        if !names.contains(&label) {
-            names.push(label);
+        let name = named(&cell);
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
     if names.is_empty() {
         return None;
     }
     let value = |cells: &[Value], name: &String| {
-        let cell = cells.iter().find(|cell| text::string(cell, "label") == *name);
+        let cell = cells.iter().find(|cell| named(cell) == *name);
         let number = |key: &str| cell.and_then(|cell| cell.get(key)?.as_f64());
         match (number("value"), number("lo"), number("hi")) {
             (Some(value), Some(lo), Some(hi)) => format!("{value:.3} [{lo:.3}, {hi:.3}]"),
-            _ => "not estimable".to_owned(),
+            _ => match cell.map(|cell| text::string(cell, "reason")).unwrap_or_default() {
+                reason if reason.is_empty() => "not estimable".to_owned(),
+                reason => format!("not estimable: {reason}"),
+            },
         }
     };
     let row = |model: &Value| {
@@ -200,7 +210,16 @@ fn metrics_text(board: &Value) -> Option<String> {
     let header: Vec<&str> = std::iter::once("model")
         .chain(names.iter().map(String::as_str))
         .collect();
-    Some(text::table(&header, &rows))
+    let parts = models
+        .iter()
+        .flat_map(|model| text::list(model, "metrics"))
+        .any(|c| !c["slice"].is_null());
+    let more = if parts {
+        "\n(by slice and class: --format csv or --json)"
+    } else {
+        ""
+    };
+    Some(text::table(&header, &rows) + more)
 }
 
 /// Field scores and ranks without each of the replicate groups; nothing where there are none.

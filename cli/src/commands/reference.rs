@@ -19,7 +19,7 @@ use serde_json::json;
 use super::packages;
 use crate::args::Global;
 use crate::args::serving::Reference as Args;
-use crate::failure::Failure;
+use crate::failure::{Exit, Failure};
 use crate::output::Output;
 use crate::text;
 
@@ -47,7 +47,7 @@ pub(crate) fn reference(global: &Global, args: &Args, out: &Output) -> anyhow::R
             "{}: {used} records can be used, a reference is made of {RECORDS_MIN} or more",
             data.display()
         );
-        return Err(Failure::usage(message).into());
+        return Err(Failure::new(Exit::Failed, "data", message).into());
     }
     let text = serde_json::to_string_pretty(&found)? + "\n";
     Reference::parse(&text).context("what was found makes no reference, and nothing is written")?;
@@ -147,6 +147,7 @@ async fn run(
     let (confidence, answer) = (place("confidence"), place("answer"));
     let mut collector = Collector::new(names.clone());
     let mut calibration = Calibration::default();
+    let mut answers = vec![0; release.labels.len()];
     let mut used = 0;
     let mut seen = Vec::new();
     let bytes = |record: &Record| record.views.values().next().map_or(0, View::bytes);
@@ -164,6 +165,14 @@ async fn run(
             collector.add(&row);
             used += 1;
             let at = |index: Option<usize>| row.get(index?).copied().flatten();
+            let said = at(answer).and_then(|answer| {
+                (0..)
+                    .zip(&mut answers)
+                    .find(|(class, _)| f64::from(*class) == answer)
+            });
+            if let Some((_, count)) = said {
+                *count += 1;
+            }
             let truth = record
                 .target
                 .class()
@@ -176,6 +185,9 @@ async fn run(
     }
     let calibration = (calibration.total() > 0).then_some(calibration);
     let mut reference = collector.finish(calibration);
+    if answers.iter().any(|count| *count > 0) {
+        reference.answers = answers;
+    }
     reference.outlyingness =
         Outlyingness::new(&reference, |name| features.is_input(name)).and_then(|found| {
             let places: Vec<_> = found.names().iter().map(|name| place(name)).collect();

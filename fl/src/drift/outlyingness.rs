@@ -142,6 +142,7 @@ mod tests {
             features: outlyingness.features,
             outlyingness: None,
             calibration: None,
+            answers: Vec::new(),
         };
         assert!(Outlyingness::new(&reference, |_| false).is_none());
     }

@@ -62,15 +62,6 @@ impl Distribution {
             .then(|| self.edges.partition_point(|edge| *edge <= value))
     }
 
-    /// The counts as a release's manifest has them: divided until the largest fits.
-    #[must_use]
-    pub fn weights(&self) -> Vec<u32> {
-        let most = self.counts.iter().copied().max().unwrap_or_default();
-        let divisor = most.div_ceil(u32::MAX.into()).max(1);
-        let weights = self.counts.iter().map(|count| u32::try_from(count / divisor));
-        weights.map(Result::unwrap_or_default).collect()
-    }
-
     fn check(&self) -> Result<(), ReferenceError> {
         let fail = |detail: &str| {
             Err(ReferenceError::Feature {
@@ -117,6 +108,9 @@ pub struct Reference {
     /// How far its author's inputs lie from their middle ([`super::outlyingness`]).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub outlyingness: Option<Distribution>,
+    /// Its author's records by answer, in the order of the release's labels; none for a model without labels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<u64>,
 }
 
 impl Reference {
@@ -197,8 +191,18 @@ impl Collector {
                 .collect(),
             calibration,
             outlyingness: None,
+            answers: Vec::new(),
         }
     }
+}
+
+/// Counts as a release has them: divided until the largest fits.
+#[must_use]
+pub fn weights(counts: &[u64]) -> Vec<u32> {
+    let most = counts.iter().copied().max().unwrap_or_default();
+    let divisor = most.div_ceil(u32::MAX.into()).max(1);
+    let weights = counts.iter().map(|count| u32::try_from(count / divisor));
+    weights.map(Result::unwrap_or_default).collect()
 }
 
 /// Values in deciles; nothing if they never vary.
@@ -253,15 +257,6 @@ mod tests {
 
     #[test]
     fn counts_of_any_size_become_weights() {
-        let weights = |counts: &[u64]| {
-            Distribution {
-                name: "x".into(),
-                edges: Vec::new(),
-                counts: counts.to_vec(),
-                not_finite: 0,
-            }
-            .weights()
-        };
         assert_eq!(weights(&[7, 0, 3]), [7, 0, 3]);
         assert_eq!(weights(&[u32::MAX.into(), 1]), [u32::MAX, 1]);
         assert_eq!(weights(&[1 << 40, 1 << 39, 1]), [0xFF00_FF00, 0x7F80_7F80, 0]);
@@ -281,6 +276,7 @@ mod tests {
                 features: vec![feature],
                 calibration: None,
                 outlyingness: None,
+                answers: Vec::new(),
             };
             let text = serde_json::to_string_pretty(&reference).unwrap();
             assert_eq!(Reference::parse(&text).unwrap(), reference);

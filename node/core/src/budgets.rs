@@ -74,8 +74,8 @@ pub(crate) fn of_source(
         let differs = |stated: Option<f64>, has: f64| stated.is_some_and(|stated| stated != has);
         if differs(budget.epsilon, epsilon) || differs(budget.delta, delta) {
             let message = format!(
-                "source '{source}' has a budget already, epsilon {epsilon} at delta {delta:e}, and goes on with it; \
-                 leave --epsilon and --delta away"
+                "the budget of source '{source}' is epsilon {epsilon} at delta {delta:e}, which was fixed when it was \
+                 made; leave --epsilon and --delta away"
             );
             return Ok(Err(CommandError::new("conflict", message)));
         }
@@ -120,7 +120,7 @@ pub(crate) fn charged(
         let (epsilon, delta) = (charged.epsilon().value(), charged.delta().value());
         return no(format!(
             "data source '{source}', promised epsilon {epsilon} at delta {delta:e}: {error}; `fieldmark budget` shows \
-             what it was spent on"
+             what is reserved, committed and left"
         ));
     }
     let Some(charge) = charged.charge(&id) else {

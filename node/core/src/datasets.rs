@@ -59,7 +59,8 @@ pub(crate) fn add(
             return Ok(Err(CommandError::new("invalid", error.to_string())));
         }
     }
-    let mut source = dataset.source.clone();
+    let asked = &dataset.source;
+    let mut source = asked.clone();
     for known in datasets(&ctx.view)? {
         if known.name == dataset.name && known.source != dataset.source {
             let message = format!(
@@ -84,6 +85,13 @@ pub(crate) fn add(
     };
     let (filter, known_source) = match budgets::of_source(&ctx.view, &dataset.source, budget)? {
         Ok(found) => found,
+        Err(error) if dataset.source != *asked => {
+            let message = format!(
+                "the data shares records with source '{}': {}",
+                dataset.source, error.message
+            );
+            return Ok(Err(CommandError::new(error.code, message)));
+        }
         Err(error) => return Ok(Err(error)),
     };
     let mut batch = Batch::new();

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use crate::csv_file::CsvRows;
-use crate::error::DataError;
+use crate::error::{DataError, io_error};
 use crate::images::ImageRows;
 use crate::npz::NpzRows;
 use crate::options::ReadOptions;
@@ -14,7 +14,8 @@ use crate::rows::Rows;
 
 /// Opens a dataset.
 pub(crate) fn open(path: &Path, options: &ReadOptions) -> Result<Box<dyn Rows>, DataError> {
-    if path.is_dir() {
+    let found = std::fs::metadata(path).map_err(|error| io_error(path, "open", error))?;
+    if found.is_dir() {
         return Ok(Box::new(ImageRows::open(path, options)?));
     }
     let extension = path.extension().map(|e| e.to_ascii_lowercase());

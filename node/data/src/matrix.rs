@@ -31,6 +31,7 @@ pub struct Matrix {
 /// # Errors
 /// [`DataError`] naming file, line and column.
 pub fn matrix(path: &Path) -> Result<Matrix, DataError> {
+    std::fs::metadata(path).map_err(|error| io_error(path, "open", error))?;
     match path
         .extension()
         .and_then(|e| e.to_str())

@@ -165,7 +165,13 @@ impl Shell {
     /// Says once that a bootstrap address cannot be reached.
     fn tell_unreachable(&mut self, addr: &Multiaddr, error: &dyn std::fmt::Display) {
         if self.bootstrap.is_news(addr) {
-            tracing::warn!(%addr, %error, "a bootstrap address cannot be reached; it is tried again and again");
+            // The library spreads its causes over lines.
+            let cause = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
+            tracing::warn!(
+                %addr,
+                cause,
+                "a bootstrap address cannot be reached: see that its node runs and is reachable there; it is tried on"
+            );
         }
     }
 

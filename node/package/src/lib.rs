@@ -25,8 +25,9 @@ use std::path::{Path, PathBuf};
 
 use fieldmark_blobs::{BlobHash, BlobStore};
 use fieldmark_fl::drift::Reference;
+use fieldmark_fl::drift::reference::weights;
 use fieldmark_protocol::id::ContentHash;
-use fieldmark_protocol::manifest::{CARD_FILE, MANIFEST_FILE, Manifest};
+use fieldmark_protocol::manifest::{CARD_FILE, Counted, MANIFEST_FILE, Manifest};
 use fieldmark_protocol::release::{Artifact, Release};
 use fieldmark_supervisor::Tensor;
 
@@ -46,8 +47,8 @@ pub struct Package {
     card: String,
     /// Paths inside the package, sorted, `/` between parts.
     files: Vec<String>,
-    /// Weights of the inputs' bins in the reference file; none without one.
-    input_reference: Vec<u32>,
+    /// What the reference file counts; nothing without one.
+    counted: Counted,
 }
 
 /// A package that was hashed and tried out.
@@ -66,9 +67,14 @@ impl Package {
     /// [`PackageError`] naming the file and what to do.
     pub fn read(folder: &Path) -> Result<Self, PackageError> {
         let mut package = Self::read_without_reference(folder)?;
-        let inputs = package.reference()?.and_then(|reference| reference.outlyingness);
-        package.input_reference = inputs.map_or_else(Vec::new, |inputs| inputs.weights());
-        package.release(package.unhashed())?;
+        if let Some(reference) = package.reference()? {
+            let inputs = reference.outlyingness.map(|inputs| weights(&inputs.counts));
+            package.counted = Counted {
+                answers: weights(&reference.answers),
+                inputs: inputs.unwrap_or_default(),
+            };
+            package.release(package.unhashed())?;
+        }
         Ok(package)
     }
 
@@ -95,7 +101,7 @@ impl Package {
             manifest,
             card,
             files,
-            input_reference: Vec::new(),
+            counted: Counted::default(),
         };
         package.release(package.unhashed())?;
         for file in &package.files {
@@ -202,7 +208,7 @@ impl Package {
 
     fn release(&self, artifacts: Vec<Artifact>) -> Result<Release, PackageError> {
         self.manifest
-            .release(&self.card, artifacts, self.input_reference.clone())
+            .release(&self.card, artifacts, self.counted.clone())
             .map_err(PackageError::manifest(&self.folder))
     }
 

@@ -112,6 +112,9 @@ impl From<PackageError> for Failure {
     fn from(error: PackageError) -> Self {
         match error {
             PackageError::NoFolder { .. } => Self::not_found(error.to_string()),
+            PackageError::Io { ref source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                Self::not_found(error.to_string())
+            }
             PackageError::Store { .. } | PackageError::Lost { .. } => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "storage", error.to_string())
             }

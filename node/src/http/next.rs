@@ -153,13 +153,7 @@ fn models(store: &dyn Read, before: &Task, ask: &Next) -> Result<(Vec<RecordId>,
     let entered = &before.statistics.releases;
     let mut leaving = Vec::new();
     for text in &ask.withdraw {
-        let id = catalogue::resolve(store, text)?;
-        if !entered.contains(&id) {
-            return Err(Failure::invalid(format!(
-                "--withdraw {text}: the previous window has no such model"
-            )));
-        }
-        leaving.push(id);
+        leaving.push(entered_as(store, entered, text)?);
     }
     let (mut stay, mut left) = (Vec::new(), Vec::new());
     for id in entered {
@@ -184,6 +178,22 @@ fn models(store: &dyn Read, before: &Task, ask: &Next) -> Result<(Vec<RecordId>,
         ));
     }
     Ok((stay, left))
+}
+
+/// The release of the previous window that a text names; a model's name alone means the one that was entered,
+/// whatever has been published since.
+fn entered_as(store: &dyn Read, entered: &[RecordId], text: &str) -> Result<RecordId, Failure> {
+    for id in entered {
+        if catalogue::release(store, id)?.is_some_and(|view| view.release.name == text) {
+            return Ok(*id);
+        }
+    }
+    let id = catalogue::resolve(store, text)?;
+    if entered.contains(&id) {
+        return Ok(id);
+    }
+    let message = format!("--withdraw {text}: the previous window has no such model");
+    Err(Failure::invalid(message))
 }
 
 /// The same ε and δ, with the noise that the models of this window need.

@@ -325,11 +325,13 @@ fn empty_files_and_other_formats_are_refused() {
         refused("record_id,slice,label\nr1,clean,0\n"),
         DataError::Missing { .. }
     ));
-    assert!(matches!(crate::open("data.xlsx"), Err(DataError::Format { .. })));
-    assert!(matches!(
-        crate::open("/nowhere/data.csv"),
-        Err(DataError::Io { .. })
-    ));
+    let folder = tempfile::tempdir().unwrap();
+    let sheet = folder.path().join("data.xlsx");
+    std::fs::write(&sheet, "x").unwrap();
+    assert!(matches!(crate::open(&sheet), Err(DataError::Format { .. })));
+    for missing in ["/nowhere/data.csv", "/nowhere/photos"] {
+        assert!(matches!(crate::open(missing), Err(DataError::Io { .. })));
+    }
 }
 
 #[test]

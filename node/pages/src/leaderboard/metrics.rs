@@ -6,6 +6,9 @@ use maud::{Markup, html};
 use super::Setting;
 use crate::text;
 
+/// Distances from a release's references.
+const DRIFT: [&str; 6] = ["psi", "ks", "js", "input-psi", "input-ks", "input-js"];
+
 /// A column: a metric, and the slice or class it is of.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 struct Column {
@@ -25,15 +28,24 @@ impl Column {
         }
     }
 
-    fn is_overall(&self) -> bool {
-        self.slice.is_none() && self.class.is_none()
+    fn is_of_drift(&self) -> bool {
+        DRIFT.contains(&self.metric)
+    }
+
+    /// Whether it is shown at once: what is of everything, and drift of inputs where nothing was done to them.
+    fn is_overall(&self, board: &Board) -> bool {
+        let undisturbed =
+            self.metric.starts_with("input-") && self.slice.as_ref() == Some(&board.clean_slice);
+        self.class.is_none() && (self.slice.is_none() || undisturbed)
     }
 }
 
 /// The section; nothing where a board has scores alone.
 pub(super) fn section(board: &Board, setting: &Setting<'_>) -> Markup {
-    let (overall, parts): (Vec<Column>, Vec<Column>) =
-        columns(board).into_iter().partition(Column::is_overall);
+    let (overall, parts): (Vec<Column>, Vec<Column>) = columns(board)
+        .into_iter()
+        .partition(|column| column.is_overall(board));
+    let drift = overall.iter().any(Column::is_of_drift);
     html! {
         @if !overall.is_empty() {
             section aria-labelledby="metrics" {
@@ -42,6 +54,13 @@ pub(super) fn section(board: &Board, setting: &Setting<'_>) -> Markup {
                     "From the same noisy sums as the scores, each with its 95% interval from sampling and noise. “c” marks \
                      intervals that take a worst case for something not measured. Formulas and costs stand in the guide \
                      to metrics."
+                }
+                @if drift {
+                    p.note {
+                        "Drift is the distance of the answers, or of how far out inputs lie, from what the release declares: 0 \
+                         where they are alike. A PSI below 0.1 is usually called small, one above 0.25 large. Inputs of a slice \
+                         that stands for bad conditions are meant to be far away."
+                    }
                 }
                 (table(board, setting, &overall, "metrics"))
                 @if !parts.is_empty() {
