@@ -185,6 +185,12 @@ pub const TARGETS: &[Target] = &[
         files::sketches,
     ),
     named("manifest", "fieldmark.toml", files::manifest, files::manifests),
+    named(
+        "drift",
+        "drift.json, and rows placed in it",
+        files::drift,
+        files::drifts,
+    ),
     named("card", "a model card", files::card, files::cards),
     named(
         "onnx",

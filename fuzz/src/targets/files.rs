@@ -4,10 +4,12 @@ use std::io::{Cursor, Write};
 use std::path::Path;
 
 use fieldmark_fl::budget::{Filter, RecordSketch};
+use fieldmark_fl::drift::{Outlyingness, Reference, Watch};
 use fieldmark_fl::privacy::{Delta, Epsilon, Relation, Rho};
 use fieldmark_node_data as data;
 use fieldmark_protocol::card::Card;
 use fieldmark_protocol::manifest::Manifest;
+use fieldmark_protocol::release::INPUT_BINS_MAX;
 use fieldmark_protocol::trust::TrustPolicy;
 use fieldmark_simulations::Scenario;
 use fieldmark_tables::{Table, Values};
@@ -66,6 +68,42 @@ pub(super) fn manifests() -> Vec<Vec<u8>> {
                     [[input]]\nname = \"image\"\ndatatype = \"FP32\"\nshape = [-1, 64]\n\
                     [[output]]\nname = \"logits\"\ndatatype = \"FP32\"\nshape = [-1, 10]\n";
     vec![manifest.into()]
+}
+
+/// What a stranger's reference file makes of rows: places in range, findings without a panic.
+pub(super) fn drift(bytes: &[u8]) {
+    let Ok(reference) = Reference::parse(&text(bytes)) else {
+        return;
+    };
+    let written = serde_json::to_string(&reference).unwrap_or_default();
+    assert!(Reference::parse(&written).is_ok_and(|again| again == reference));
+    let features = reference.features.len();
+    for value in [0.0, -1e300, 0.5, f64::INFINITY, f64::NAN] {
+        let row = vec![Some(value); features];
+        if let Some(outlyingness) = Outlyingness::new(&reference, |name| !name.starts_with("logits")) {
+            assert!(outlyingness.of(&row).is_none_or(|of| (0.0..=1.0).contains(&of)));
+            let bin = outlyingness.bin(&row).map(usize::from);
+            assert!(bin.is_none_or(|bin| bin < INPUT_BINS_MAX));
+        }
+        let mut watch = Watch::new(reference.clone());
+        (0..32).for_each(|_| watch.add(&row));
+        assert_eq!(watch.findings().len(), features);
+    }
+}
+
+pub(super) fn drifts() -> Vec<Vec<u8>> {
+    let feature = |name: &str| {
+        format!("{{\"name\": \"{name}\", \"edges\": [0.25, 0.5], \"counts\": [3, 4, 3], \"not_finite\": 1}}")
+    };
+    let (mean, logits, far) = (
+        feature("image.mean"),
+        feature("logits[0]"),
+        feature("outlyingness"),
+    );
+    vec![
+        format!("{{\"features\": [{mean}, {logits}], \"outlyingness\": {far}, \"answers\": [7, 3]}}").into(),
+        format!("{{\"features\": [{logits}]}}").into(),
+    ]
 }
 
 pub(super) fn card(bytes: &[u8]) {
