@@ -1,47 +1,22 @@
-//! The C library's allocator in a command that runs for months and loads models again and again.
+//! The allocator: jemalloc, because commands run for months and load models again and again.
+//!
+//! Its blocks of one size lie together, so what a loaded model leaves behind is filled again by the next one. glibc's
+//! allocator keeps blocks of all sizes side by side and, over an hour of loads, held ever more half-used pages.
+//! Libraries in C++ keep the system's.
 
-/// Keeps what the process holds close to what it uses: one heap for each processor, no size beyond which large blocks
-/// are kept for later, which glibc otherwise raises with every large block that is freed, and free pages between
-/// blocks go back to the system once a minute. To be called before threads are started. Other C libraries are left
-/// as they are.
-pub(crate) fn steady() {
-    #[cfg(target_env = "gnu")]
-    gnu::steady();
-}
+#![expect(
+    unsafe_code,
+    reason = "jemalloc reads its settings from a symbol of that name"
+)]
 
-#[cfg(target_env = "gnu")]
-mod gnu {
-    #![expect(unsafe_code, reason = "the allocator's settings have no other door")]
+use tikv_jemallocator::Jemalloc;
 
-    use std::thread;
-    use std::time::Duration;
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
-    /// Blocks from this size on go back to the system as soon as they are free, and so does the end of a heap.
-    const LARGE_BYTES: i32 = 128 << 10;
-    const TRIM_EVERY: Duration = Duration::from_secs(60);
-    const TRIM_STACK_BYTES: usize = 64 << 10;
-
-    pub(super) fn steady() {
-        let processors = thread::available_parallelism().map_or(1, usize::from);
-        let settings = [
-            (libc::M_ARENA_MAX, i32::try_from(processors).unwrap_or(i32::MAX)),
-            (libc::M_MMAP_THRESHOLD, LARGE_BYTES),
-            (libc::M_TRIM_THRESHOLD, LARGE_BYTES),
-        ];
-        for (setting, value) in settings {
-            // SAFETY: mallopt takes any two numbers and refuses what it does not know; what it returns says only that.
-            unsafe { libc::mallopt(setting, value) };
-        }
-        // A server that gets no thread for it runs as well, and holds more.
-        let _ = thread::Builder::new()
-            .name("trim".to_owned())
-            .stack_size(TRIM_STACK_BYTES)
-            .spawn(|| {
-                loop {
-                    thread::sleep(TRIM_EVERY);
-                    // SAFETY: malloc_trim takes the allocator's own locks and touches free pages only.
-                    unsafe { libc::malloc_trim(0) };
-                }
-            });
-    }
-}
+/// Pages that were not used for a second go back to the system, by a thread of jemalloc's own, so an idle process
+/// holds what it uses.
+// SAFETY: jemalloc takes a pointer to a string that ends with zero, and nothing else of the program has this name.
+#[unsafe(export_name = "_rjem_malloc_conf")]
+static SETTINGS: Option<&'static u8> =
+    Some(&b"background_thread:true,dirty_decay_ms:1000,muzzy_decay_ms:0\0"[0]);

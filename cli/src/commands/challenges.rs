@@ -286,6 +286,15 @@ fn summary(challenge: &Value) -> String {
         groups => format!("{} in each of {groups} replicate groups", field("min_batch")),
     };
     let reports = format!("{} counted, {needed} needed", field("reports"));
+    let recurrence = &challenge["recurrence"];
+    let windows = match recurrence["period_seconds"].as_f64() {
+        Some(period) => format!(
+            "{} of 0 to {}, one every {period} s",
+            field("window"),
+            text::number(recurrence, "windows").saturating_sub(1)
+        ),
+        None => field("window"),
+    };
     text::fields(&[
         ("challenge", field("name")),
         ("id", field("id")),
@@ -294,7 +303,7 @@ fn summary(challenge: &Value) -> String {
         ("scenario", field("scenario")),
         ("stage", field("stage")),
         ("phase", field("phase")),
-        ("window", field("window")),
+        ("window", windows),
         ("next window of", field("previous")),
         ("opens", text::when(text::number(challenge, "opens_at_ms"))),
         ("closes", text::when(text::number(challenge, "closes_at_ms"))),

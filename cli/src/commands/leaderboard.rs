@@ -271,6 +271,10 @@ fn board_text(board: &Value) -> String {
         .collect();
     let full = |model: &Value| {
         let mut cells = row(model, &slices);
+        // Before a release, and without one, every rank is possible, which reads like a result.
+        if let Some(rank) = cells.first_mut().filter(|_| field("phase") != "released") {
+            "–".clone_into(rank);
+        }
         cells.extend(strengths.then(|| strength(model)));
         cells.extend(speed::cells(board, &text::string(model, "release")));
         cells
@@ -440,8 +444,10 @@ mod tests {
         });
         let text = board_text(&board);
         assert!(
-            text.contains("1–2") && text.contains("phase") && text.contains("* n"),
+            !text.contains("1–2") && text.contains("phase") && text.contains("* n"),
             "{text}"
         );
+        let rows: Vec<&str> = text.lines().collect();
+        assert!(rows[3].starts_with("–") && rows[3].contains("m@1"), "{text}");
     }
 }

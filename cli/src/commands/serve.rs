@@ -42,7 +42,6 @@ struct Ready {
 
 /// `serve`
 pub(crate) fn serve(global: &Global, args: &Serve, out: &Output) -> anyhow::Result<()> {
-    crate::allocator::steady();
     let _posting = log(args)?;
     let options = server_options(args)?;
     if args.runner.isolation == IsolationArg::Off {

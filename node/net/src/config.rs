@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use libp2p::Multiaddr;
+use libp2p::multiaddr::Protocol;
 
 use crate::error::NetError;
 
@@ -63,12 +64,27 @@ impl NetConfig {
         }
         at_most("listen", self.listen.len(), LISTEN_MAX)?;
         at_most("bootstrap", self.bootstrap.len(), BOOTSTRAP_MAX)?;
+        if let Some(addr) = self.bootstrap.iter().find(|addr| !has_transport(addr)) {
+            return Err(NetError::NoTransport { addr: addr.clone() });
+        }
         at_most(
             "limits.rpc_bytes_max",
             self.limits.rpc_bytes_max,
             RPC_BYTES_CEILING,
         )
     }
+}
+
+/// Whether an address says how its machine is reached, or where that is written: an address of a machine alone could
+/// never be dialled.
+fn has_transport(addr: &Multiaddr) -> bool {
+    let known = |part| {
+        matches!(
+            part,
+            Protocol::Tcp(_) | Protocol::QuicV1 | Protocol::Dnsaddr(_) | Protocol::P2pCircuit
+        )
+    };
+    addr.iter().any(known)
 }
 
 impl fmt::Debug for NetConfig {
@@ -160,6 +176,25 @@ mod tests {
         let mut config = NetConfig::new([1; 32], "main");
         config.bootstrap = vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap(); BOOTSTRAP_MAX + 1];
         assert!(config.check().unwrap_err().to_string().contains("bootstrap"));
+    }
+
+    #[test]
+    fn a_bootstrap_address_without_a_port_is_refused() {
+        let check = |addr: &str| {
+            let mut config = NetConfig::new([1; 32], "main");
+            config.bootstrap = vec![addr.parse().unwrap()];
+            config.check()
+        };
+        for addr in ["/ip4/192.0.2.1", "/dns4/node.example", "/ip4/192.0.2.1/udp/4600"] {
+            assert!(check(addr).unwrap_err().to_string().contains(addr), "{addr}");
+        }
+        for addr in [
+            "/ip4/192.0.2.1/tcp/4600",
+            "/ip6/2001:db8::1/udp/4600/quic-v1",
+            "/dnsaddr/node.example",
+        ] {
+            check(addr).unwrap();
+        }
     }
 
     #[test]

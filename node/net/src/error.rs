@@ -26,6 +26,15 @@ pub enum NetError {
         /// The bound.
         bound: usize,
     },
+    /// The address says which machine, but not how it is reached.
+    #[error(
+        "cannot dial bootstrap address {addr}: it lacks a port; use /ip4/<address>/udp/<port>/quic-v1 or \
+             /ip4/<address>/tcp/<port>"
+    )]
+    NoTransport {
+        /// The address.
+        addr: Multiaddr,
+    },
     /// The node's key does not work.
     #[error(transparent)]
     Key(#[from] KeyError),

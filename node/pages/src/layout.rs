@@ -28,6 +28,15 @@ pub(crate) enum Place {
     Site(Site, Section),
     /// In a file of its own.
     File,
+    /// On a server of models, which has no other page and knows no records.
+    Server,
+}
+
+impl Place {
+    /// Whether it has no other pages beside it.
+    fn is_alone(self) -> bool {
+        matches!(self, Self::File | Self::Server)
+    }
 }
 
 /// The part of the site a page belongs to.
@@ -97,7 +106,7 @@ fn header(place: Place) -> Markup {
     html! {
         header.site {
             div.bar {
-                @if place == Place::File {
+                @if place.is_alone() {
                     span.brand { (mark()) "Fieldmark" }
                 } @else {
                     a.brand href="/" { (mark()) "Fieldmark" }
@@ -132,9 +141,14 @@ fn footer(place: Place) -> Markup {
             div.bar {
                 p {
                     "A benchmark score says how a model did in the lab. Fieldmark shows how it does in the \
-                     field. Every number comes from signed records that anyone can recompute and check."
+                     field."
+                    @if place == Place::Server {
+                        " Every number here was measured by this server since it started."
+                    } @else {
+                        " Every number comes from signed records that anyone can recompute and check."
+                    }
                 }
-                @if place != Place::File { p { a href="/status" { "About this node" } } }
+                @if !place.is_alone() { p { a href="/status" { "About this node" } } }
             }
         }
     }

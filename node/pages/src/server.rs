@@ -90,7 +90,7 @@ pub fn server(page: &ServerPage) -> Markup {
     };
     Document {
         title: "Models served here",
-        place: Place::File,
+        place: Place::Server,
         refreshes: true,
         live: None,
         body,

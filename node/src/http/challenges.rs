@@ -86,9 +86,22 @@ pub struct ChallengeDetail {
     records_max: u32,
     paired: bool,
     calibration: bool,
+    /// How its windows come again; none: there is one.
+    recurrence: Option<Recurring>,
     /// Whether this node's trust policy lets it contribute.
     protected: bool,
     aborts: Vec<Value>,
+}
+
+/// A series of windows.
+#[derive(Debug, Serialize)]
+struct Recurring {
+    /// From one opening to the next.
+    period_seconds: f64,
+    /// How many there are in all.
+    windows: u32,
+    /// Share of the served predictions that is drawn.
+    rate: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -354,6 +367,11 @@ fn detail(store: &dyn Read, found: &Found, trust: &TrustPolicy) -> Result<Challe
         records_max: task.statistics.records_max,
         paired: task.statistics.paired,
         calibration: task.statistics.calibration,
+        recurrence: task.recurrence.map(|recurrence| Recurring {
+            period_seconds: recurrence.period_ms as f64 / 1e3,
+            windows: recurrence.windows,
+            rate: f64::from(recurrence.rate_ppm) / 1e6,
+        }),
         protected: trust.protects(task),
         aborts: found
             .batch

@@ -10,7 +10,7 @@ use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg}
 use std::io::IoSlice;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::process::Stdio;
 use std::sync::OnceLock;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
@@ -95,6 +95,9 @@ pub(crate) struct Launched {
 }
 
 /// Executes the launcher with one end of a new socket. `runner` is the binary of the spec's runtime.
+///
+/// It works in the root folder, not in that of this process: libraries ask for theirs while they load, and ours may
+/// have been removed since. So every path it is given is made absolute.
 pub(crate) fn launch(
     config: &SupervisorConfig,
     runner: &Path,
@@ -102,8 +105,8 @@ pub(crate) fn launch(
     limits: &Limits,
 ) -> std::io::Result<Launched> {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair()?;
-    let mut command = Command::new(&config.launcher);
-    command.arg("run").arg(match config.isolation {
+    let mut command = Command::new(absolute(&config.launcher)?);
+    command.current_dir("/").arg("run").arg(match config.isolation {
         Isolation::Required => "--isolation=required",
         Isolation::Off => "--isolation=off",
     });
@@ -118,7 +121,7 @@ pub(crate) fn launch(
         command.arg("--shared-memory");
     }
     ours.set_nonblocking(true)?;
-    command.arg("--").arg(runner);
+    command.arg("--").arg(absolute(runner)?);
     tell_limits(&mut command, config, limits);
     if let Some(arena) = &spec.arena {
         command.arg(format!("--arena-bytes={}", arena.bytes()));
@@ -126,19 +129,16 @@ pub(crate) fn launch(
     if let Runtime::Python(python) = &spec.runtime {
         let path = |name: &str, path: &Path| {
             let mut argument = std::ffi::OsString::from(format!("--{name}="));
-            argument.push(path);
-            argument
+            argument.push(absolute(path)?);
+            std::io::Result::Ok(argument)
         };
         command
-            .arg(path("package", &python.package))
-            .arg(path("interpreter", &python.interpreter));
+            .arg(path("package", &python.package)?)
+            .arg(path("interpreter", &python.interpreter)?);
         command.arg(format!("--entry={}", python.entry));
-        command.args(
-            python
-                .environment
-                .as_deref()
-                .map(|folder| path("environment", folder)),
-        );
+        if let Some(folder) = &python.environment {
+            command.arg(path("environment", folder)?);
+        }
     }
     let child = command
         .stdin(Stdio::from(OwnedFd::from(theirs)))

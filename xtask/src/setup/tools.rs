@@ -36,6 +36,14 @@ const CPP: Tool = Tool {
     install: "apt install g++, dnf install gcc-c++, or pacman -S gcc",
 };
 
+/// jemalloc is built with it.
+const MAKE: Tool = Tool {
+    name: "make",
+    programs: &["make"],
+    variable: None,
+    install: "apt install make, dnf install make, or pacman -S make",
+};
+
 const PYTHON: Tool = Tool {
     name: "Python 3",
     programs: &["python3"],
@@ -51,7 +59,7 @@ const PIP_INSTALL: &str = "apt install python3-pip, dnf install python3-pip, or 
 /// Names every missing tool with its install line.
 pub(super) fn check(downloads: bool) -> Result<()> {
     let mut missing: Vec<(&str, &str)> = Vec::new();
-    for tool in [RUST, C, CPP] {
+    for tool in [RUST, C, CPP, MAKE] {
         if !found(&tool) {
             missing.push((tool.name, tool.install));
         }

@@ -403,6 +403,29 @@ fn a_killed_supervisor_leaves_no_runner() {
     }
 }
 
+/// Started by the next test, in a process of its own.
+#[tokio::test]
+#[ignore = "it expects a removed folder, which another test makes"]
+async fn a_supervisor_whose_folder_is_gone() {
+    assert!(std::env::current_dir().is_err());
+    let (_folder, runner) = start(&config(), archive::SQUARE).await;
+    assert_eq!(squares(&runner).await, [4.0, 9.0]);
+}
+
+#[test]
+fn the_folder_it_was_started_in_may_be_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let supervisor = Command::new("sh")
+        .args(["-c", "rmdir \"$PWD\" && exec \"$0\" \"$@\""])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--exact", "a_supervisor_whose_folder_is_gone", "--ignored"])
+        .current_dir(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&supervisor.stdout);
+    assert!(supervisor.status.success() && said.contains("1 passed"), "{said}");
+}
+
 #[tokio::test]
 async fn without_isolation_no_layer_is_claimed() {
     let mut config = config();
