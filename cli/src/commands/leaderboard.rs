@@ -256,8 +256,9 @@ fn groups_text(board: &Value) -> Option<String> {
     Some(text::table(&header, &rows))
 }
 
-fn board_text(board: &Value) -> String {
-    let field = |name: &str| text::string(board, name);
+/// A row for each model: ranks, scores, and how fast it is here.
+fn models_text(board: &Value) -> String {
+    let released = text::string(board, "phase") == "released";
     let slices: Vec<&str> = text::list(board, "slices")
         .iter()
         .filter_map(Value::as_str)
@@ -272,7 +273,7 @@ fn board_text(board: &Value) -> String {
     let full = |model: &Value| {
         let mut cells = row(model, &slices);
         // Before a release, and without one, every rank is possible, which reads like a result.
-        if let Some(rank) = cells.first_mut().filter(|_| field("phase") != "released") {
+        if let Some(rank) = cells.first_mut().filter(|_| !released) {
             "–".clone_into(rank);
         }
         cells.extend(strengths.then(|| strength(model)));
@@ -280,8 +281,13 @@ fn board_text(board: &Value) -> String {
         cells
     };
     let rows: Vec<Vec<String>> = text::list(board, "models").iter().map(full).collect();
+    text::table(&header, &rows)
+}
+
+fn board_text(board: &Value) -> String {
+    let field = |name: &str| text::string(board, name);
     let mut lines = vec![format!("{}: {}", field("name"), field("scenario")), String::new()];
-    lines.push(text::table(&header, &rows));
+    lines.push(models_text(board));
     lines.push(String::new());
     if let Some(metrics) = metrics_text(board) {
         lines.push(metrics);
