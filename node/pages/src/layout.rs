@@ -81,7 +81,7 @@ impl Document<'_> {
     fn head(&self) -> Markup {
         html! {
             meta charset="utf-8";
-            @if self.place == Place::File {
+            @if self.place.is_alone() {
                 meta http-equiv="Content-Security-Policy" content=(content_security_policy_of_file());
             }
             meta name="viewport" content="width=device-width, initial-scale=1";

@@ -315,6 +315,18 @@ fn the_file_of_its_own_loads_nothing_and_links_nowhere() {
 }
 
 #[test]
+fn a_servers_page_carries_its_policy_links_nowhere_and_claims_no_records() {
+    let page = pages::server(&sample::server()).into_string();
+    assert!(page.contains("http-equiv=\"Content-Security-Policy\" content=\"default-src 'none';"));
+    assert!(
+        values(&page, "href")
+            .iter()
+            .all(|href| href.starts_with('#') || href.starts_with("data:image/svg"))
+    );
+    assert!(page.contains("measured by this server") && !page.contains("signed records"));
+}
+
+#[test]
 fn a_board_of_one_model_and_one_slice_renders() {
     let mut board = sample::board();
     board.models.truncate(1);
